@@ -1,0 +1,158 @@
+"""Count vector (ECVC): how far a session's mix of templates is from the nearest one seen in training.
+
+Landauer, Skopik, Wurzenberger, "A critical review of common log data sets used for evaluation of sequence-based
+anomaly detection techniques", FSE 2024. Owns the distinct training vectors. Session granularity. Knows nothing of
+order.
+
+For L1-normalised vectors a, b the distance sum|a-b| / sum max(a,b) depends only on their overlap o = sum min(a,b):
+sum|a-b| = 2 - 2o and sum max = 2 - o. Only keys that both hold add to the overlap, so a posting list for each key is
+all that is needed; keys unseen in training lower the overlap by their share without a dimension of their own.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from models.errors import DataError
+from models.sessions import Float64, Int64
+
+# Counts divided by their greatest common divisor, in order of the template id: equal exactly where the normalised
+# vectors are equal, without comparing floats.
+Mix = tuple[tuple[int, int], ...]
+
+# What a session that equals no training vector gets at least, should rounding ever bring its overlap to one.
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One template in which a session departs from its nearest training vector."""
+
+    template: int
+    count: int
+    """Events of this template in the session."""
+    expected: float
+    """Events of it that a session of this length and the nearest training mix would hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The training vector nearest to a session."""
+
+    distance: float
+    counts: dict[int, int]
+    """The training session's counts, as first seen in training."""
+    differences: tuple[Difference, ...]
+    """Largest departure first; empty where the mix is equal."""
+
+
+class CountVector:
+    """Raw output: distance to the nearest training vector, 0.0 (the same mix) to 1.0 (nothing in common)."""
+
+    name = "count_vector"
+
+    def __init__(self, vectors: Iterable[Mapping[int, int]]) -> None:
+        """``vectors``: counts {template id: count} of training sessions; equal mixes are kept once, the first one."""
+        self._vectors: dict[Mix, dict[int, int]] = {}
+        for vector in vectors:
+            self._vectors.setdefault(mix_of(vector), dict(vector))
+        postings: dict[int, tuple[list[int], list[float]]] = {}
+        for row, mix in enumerate(self._vectors):
+            total = sum(count for _, count in mix)
+            for key, count in mix:
+                rows, shares = postings.setdefault(key, ([], []))
+                rows.append(row)
+                shares.append(count / total)
+        self._postings = {
+            key: (np.array(rows, dtype=np.int64), np.array(shares, dtype=np.float64))
+            for key, (rows, shares) in postings.items()
+        }
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    @classmethod
+    def fit(cls, sessions: Sequence[Int64]) -> Self:
+        """Learn from normal sessions (each int64 [length] of template ids). Raises DataError without any event."""
+        counted = [count_keys(session) for session in sessions if len(session)]
+        if not counted:
+            raise DataError("count-vector detector: no event in the training sessions; give it at least one session")
+        return cls(counted)
+
+    def score_counts(self, counts: Sequence[Mapping[int, int]]) -> Float64:
+        """Raw output float64 [n] for sessions given as {template id: count}; an empty session gets 0.0."""
+        known: dict[Mix, float] = {}
+        scores = np.empty(len(counts), dtype=np.float64)
+        for row, session in enumerate(counts):
+            mix = mix_of(session)
+            if mix not in known:
+                known[mix] = 0.0 if not mix or mix in self._vectors else self._nearest_row(mix)[1]
+            scores[row] = known[mix]
+        return scores
+
+    def nearest(self, counts: Mapping[int, int]) -> Nearest:
+        """The training vector nearest to a session that holds at least one event, and where the two differ."""
+        mix = mix_of(counts)
+        if not mix:
+            raise DataError("nearest count vector: the session holds no event")
+        if mix in self._vectors:
+            return Nearest(0.0, self._vectors[mix], ())
+        row, distance = self._nearest_row(mix)
+        train = list(self._vectors.values())[row]
+        scale = sum(counts.values()) / sum(train.values())
+        differences = [
+            Difference(key, counts.get(key, 0), train.get(key, 0) * scale) for key in counts.keys() | train.keys()
+        ]
+        differences = [d for d in differences if not math.isclose(d.count, d.expected)]
+        differences.sort(key=lambda d: (-abs(d.count - d.expected), d.template))
+        return Nearest(distance, train, tuple(differences))
+
+    def _nearest_row(self, mix: Mix) -> tuple[int, float]:
+        """Row and distance of the nearest training vector for a mix that equals none of them."""
+        total = sum(count for _, count in mix)
+        overlap = np.zeros(len(self._vectors), dtype=np.float64)
+        for key, count in mix:
+            posting = self._postings.get(key)
+            if posting is not None:
+                rows, shares = posting
+                overlap[rows] += np.minimum(shares, count / total)
+        row = int(np.argmax(overlap))
+        best = float(overlap[row])
+        return row, max(SMALLEST, (2.0 - 2.0 * best) / (2.0 - best))
+
+    def explain(self, counts: Mapping[int, int]) -> dict[str, Any]:
+        """Distance and the departures from the nearest training vector, the largest first."""
+        nearest = self.nearest(counts)
+        return {
+            "distance": nearest.distance,
+            "differences": [
+                {"template_id": d.template, "count": d.count, "expected": d.expected} for d in nearest.differences
+            ],
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists: for each training vector its template ids and their counts."""
+        vectors = list(self._vectors.values())
+        return {"keys": [list(v) for v in vectors], "counts": [list(v.values()) for v in vectors]}
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        return cls(
+            dict(zip(keys, counts, strict=True)) for keys, counts in zip(state["keys"], state["counts"], strict=True)
+        )
+
+
+def count_keys(session: Int64) -> dict[int, int]:
+    """Counts {template id: count} of a session int64 [length]."""
+    keys, counts = np.unique(session, return_counts=True)
+    return dict(zip(keys.tolist(), counts.tolist(), strict=True))
+
+
+def mix_of(counts: Mapping[int, int]) -> Mix:
+    """Counts reduced by their greatest common divisor; zero counts are dropped."""
+    present = sorted((key, count) for key, count in counts.items() if count)
+    divisor = math.gcd(*(count for _, count in present))
+    return tuple((key, count // divisor) for key, count in present)

@@ -1,0 +1,92 @@
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.baselines.count_vector import CountVector, count_keys
+from models.errors import DataError
+
+COUNTS = st.dictionaries(st.integers(1, 6), st.integers(1, 5), min_size=1)
+
+
+def distance_by_definition(a: dict[int, int], b: dict[int, int]) -> float:
+    """sum|a-b| / sum max(a,b) over all keys of L1-normalised vectors, term by term."""
+    size_a, size_b = sum(a.values()), sum(b.values())
+    pairs = [(a.get(key, 0) / size_a, b.get(key, 0) / size_b) for key in a.keys() | b.keys()]
+    return sum(abs(x - y) for x, y in pairs) / sum(max(x, y) for x, y in pairs)
+
+
+@given(st.lists(COUNTS, min_size=1, max_size=5), COUNTS)
+def test_distance_is_that_of_the_definition(train: list[dict[int, int]], session: dict[int, int]) -> None:
+    expected = min(distance_by_definition(session, vector) for vector in train)
+
+    assert CountVector(train).score_counts([session])[0] == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(COUNTS, min_size=1, max_size=5), st.integers(1, 7))
+def test_the_same_mix_at_any_length_is_exactly_zero(train: list[dict[int, int]], times: int) -> None:
+    longer = {key: count * times for key, count in train[-1].items()}
+
+    assert CountVector(train).score_counts([longer]).tolist() == [0.0]
+
+
+@given(COUNTS, COUNTS)
+def test_any_other_mix_is_above_zero(train: dict[int, int], session: dict[int, int]) -> None:
+    size_t, size_s = sum(train.values()), sum(session.values())
+    same = all(train.get(k, 0) * size_s == session.get(k, 0) * size_t for k in train.keys() | session.keys())
+
+    assert (CountVector([train]).score_counts([session])[0] > 0) == (not same)
+
+
+def test_unseen_keys_count_as_dimensions_of_their_own() -> None:
+    detector = CountVector([{1: 1}])
+
+    assert detector.score_counts([{1: 1, 99: 1}, {99: 5}]).tolist() == pytest.approx([2 / 3, 1.0])
+
+
+def test_an_empty_session_is_not_strange() -> None:
+    assert CountVector([{1: 1}]).score_counts([{}]).tolist() == [0.0]
+
+
+def test_nearest_tells_what_departs_the_largest_first() -> None:
+    nearest = CountVector([{1: 2, 2: 2}, {8: 1}]).nearest({1: 2, 2: 1, 3: 5})
+
+    assert nearest.counts == {1: 2, 2: 2}
+    assert [(d.template, d.count, d.expected) for d in nearest.differences] == [(3, 5, 0.0), (2, 1, 4.0), (1, 2, 4.0)]
+
+
+def test_nearest_of_a_known_mix_has_no_differences() -> None:
+    nearest = CountVector([{1: 2, 2: 2}]).nearest({1: 5, 2: 5})
+
+    assert (nearest.distance, nearest.differences) == (0.0, ())
+
+
+def test_it_survives_json() -> None:
+    detector = CountVector.fit([np.array([5, 5, 2]), np.array([2])])
+    restored = CountVector.from_dict(json.loads(json.dumps(detector.to_dict())))
+    sessions = [count_keys(np.array(keys)) for keys in ([5, 2, 5], [5], [2, 9])]
+
+    assert restored.score_counts(sessions).tolist() == detector.score_counts(sessions).tolist()
+    assert restored.explain(sessions[1]) == detector.explain(sessions[1])
+
+
+def test_training_without_an_event_is_refused() -> None:
+    with pytest.raises(DataError, match="at least one session"):
+        CountVector.fit([np.array([], dtype=np.int64)])
+
+
+def test_nearest_of_an_empty_session_is_refused() -> None:
+    with pytest.raises(DataError, match="no event"):
+        CountVector([{1: 1}]).nearest({})
+
+
+def test_it_explains_in_template_ids_and_plain_numbers() -> None:
+    because = CountVector([{1: 1, 2: 1}]).explain({1: 3, 2: 1})
+
+    assert because["distance"] == pytest.approx(0.4)
+    assert because["differences"] == [
+        {"template_id": 1, "count": 3, "expected": 2.0},
+        {"template_id": 2, "count": 1, "expected": 2.0},
+    ]

@@ -1,0 +1,1 @@
+"""Offline work: data sets, fitting, calibration, export, evaluation. Builds on ``models`` alone."""
