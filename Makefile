@@ -1,0 +1,66 @@
+# The commands that people and CI share. `make` lists them.
+
+# The first Python from 3.11 on that really starts; name another with `make demo PYTHON=/path/to/python`.
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+DEMO_PORT ?= 8000
+PYTEST_ARGS ?=
+
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
+SERVE_STAMP := $(VENV)/.installed-serve
+TEST_STAMP := $(VENV)/.installed-test
+
+# Public data sets beside the checkout are used unless TOCSIN_DATASETS_DIR says where they are.
+BESIDE := $(wildcard ../shared/data)
+ifneq ($(BESIDE),)
+export TOCSIN_DATASETS_DIR ?= $(abspath $(BESIDE))
+endif
+
+.PHONY: help venv demo test check bench train-sample clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(TEST_STAMP) ## create .venv with everything that tests, checks and training need
+
+demo: $(SERVE_STAMP) ## serve the shipped bundle, replay the recorded sample, print what was caught (DEMO_EXIT=1: then stop)
+	$(VENV)/bin/python -m service demo --port $(DEMO_PORT) $(if $(DEMO_EXIT),--exit)
+
+test: $(TEST_STAMP) ## run all tests (PYTEST_ARGS="tests/models -k bundle")
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+check: $(TEST_STAMP) ## ruff, mypy --strict and the import contracts
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy --strict
+	$(VENV)/bin/lint-imports
+
+bench: $(TEST_STAMP) ## measure speed and memory
+	$(VENV)/bin/python -m tests.bench
+
+train-sample: $(TEST_STAMP) ## train the shipped bundle again from the recorded sample
+	$(VENV)/bin/python -m service train postgres --logs training/sample/postgres.log.gz \
+		--labels training/sample/labels.csv --train-share 0.6 --out models/pretrained
+
+clean: ## remove .venv and caches (never ./data: it holds your bundles and incidents)
+	rm -rf $(VENV) dist build lightning_logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Tocsin needs Python 3.11 or later on PATH; or: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "creating $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+# Serving needs no torch.
+$(SERVE_STAMP): pyproject.toml | $(VENV)/bin/python
+	@echo "installing what serving needs (once)"
+	@$(PIP) install --editable ".[cpu]"
+	@touch $@
+
+# torch comes first and in exactly this spelling: see README, "Training".
+$(TEST_STAMP): pyproject.toml | $(VENV)/bin/python
+	@echo "installing what tests, checks and training need (once)"
+	@$(PIP) install torch==2.13.0
+	@$(PIP) install --editable ".[cpu,train,test,check]"
+	@touch $@ $(SERVE_STAMP)
