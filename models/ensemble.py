@@ -40,8 +40,8 @@ from models.calibration import Calibration
 from models.errors import DataError
 from models.sessions import Bool, Float64
 
-FLOOR = 0.01
-"""Tails above it are everyday noise and count nothing: of each member, one normal session in a hundred does."""
+FLOOR = 0.02
+"""Tails above it are everyday noise and count nothing: of each member, two normal sessions in a hundred do."""
 
 BUDGET = 0.01
 """Default alert budget: false alarms as a share of normal sessions."""

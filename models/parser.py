@@ -18,11 +18,10 @@ from models.template.tree import TemplateTree
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """An end record: session ``session`` is over. ``index`` is its place in the batch; ``time`` in seconds, or None."""
+    """An end record: session ``session`` is over. ``index`` is its place in the batch."""
 
     index: int
     session: str
-    time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,8 @@ class Events:
     """One row per (record, session), and one per end record, in line order; all columns of length m.
 
     ``index`` is the place of the line in its batch; ``record`` the position in ``Records``, -1 for an end record;
-    ``key`` the template id, ``NO_KEY`` for an end record; ``time`` seconds, -inf for an end record that says none;
-    ``ends`` marks rows after which the session closes.
+    ``key`` the template id, ``NO_KEY`` for an end record; ``time`` seconds, -inf for an end record, which moves no
+    watermark; ``ends`` marks rows after which the session closes.
     """
 
     index: Int64
@@ -58,8 +57,6 @@ class Parser:
         self.source = source
         self.tree = tree
         self._splitter = Splitter(source)
-        self._ending: dict[int, bool] = {}
-        self._ending_version = -1
 
     def split(
         self,
@@ -83,7 +80,7 @@ class Parser:
         index = records.index[at]
         record = at
         time = records.time[at]
-        ending = self._endings(key)
+        ending = self._endings(records.masked)[at]
         if ends:
             index = np.concatenate([index, np.array([end.index for end in ends], dtype=np.int64)])
             order = np.argsort(index, kind="stable")
@@ -92,26 +89,19 @@ class Parser:
             extra = len(ends)
             record = np.concatenate([record, np.full(extra, -1)])[order]
             key = np.concatenate([key, np.full(extra, NO_KEY)])[order]
-            said = [-np.inf if end.time is None else end.time for end in ends]
-            time = np.concatenate([time, np.array(said, dtype=np.float64)])[order]
+            time = np.concatenate([time, np.full(extra, -np.inf)])[order]
             ending = np.concatenate([ending, np.ones(extra, dtype=np.bool_)])[order]
             index = index[order]
         return Events(index, record, session, key, time, ending)
 
-    def _endings(self, key: Int64) -> Bool:
-        """Whether each key's template is one that ends a session."""
-        if not self.source.ends_on:
-            return np.zeros(len(key), dtype=np.bool_)
-        if self._ending_version != self.tree.version:
-            self._ending.clear()
-            self._ending_version = self.tree.version
-        unseen = sorted(set(key.tolist()) - self._ending.keys())
-        if unseen:
-            # Through polars, as its regexes take linear time: template texts come from log lines.
-            texts = pl.Series([self.tree.template(k).text for k in unseen], dtype=pl.String)
-            found = pl.Series([False] * len(unseen))
-            for pattern in self.source.ends_on:
-                found = found | texts.str.contains(pattern)
-            self._ending.update(zip(unseen, found.to_list(), strict=True))
-        ending = [self._ending[k] for k in key.tolist()]
-        return np.array(ending, dtype=np.bool_)
+    def _endings(self, masked: pl.Series) -> Bool:
+        """Whether each record ends its sessions, bool [n].
+
+        Told by the masked message and not by its template's text, which widens as the tree learns and is another one
+        past the tree's cap: the same lines end the same sessions however they are cut into batches.
+        """
+        ending = np.zeros(len(masked), dtype=np.bool_)
+        for pattern in self.source.ends_on:
+            # Polars' regexes take linear time: messages come from anybody.
+            ending |= masked.str.contains(pattern).to_numpy()
+        return ending

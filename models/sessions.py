@@ -45,8 +45,8 @@ class SessionSettings:
 class Rows:
     """One row per (record, session) in line order, all columns of length m.
 
-    ``key`` is a template id or ``NO_KEY``; ``time`` is in seconds since the epoch, or -inf for an end record that says
-    no time (it moves no watermark); ``watermark`` is nondecreasing; ``ends`` marks rows after which their session
+    ``key`` is a template id or ``NO_KEY``; ``time`` is in seconds since the epoch, or -inf for an end record (it moves
+    no watermark); ``watermark`` is nondecreasing; ``ends`` marks rows after which their session
     closes.
     """
 

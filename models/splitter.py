@@ -23,6 +23,9 @@ from models.source.session import SessionFinder
 MAX_CONTINUATION_LINES = 1_000
 """Lines that may follow a record's first; a stack trace has fewer, a log whose ``starts_with`` is wrong has more."""
 
+MAX_AHEAD_S = 86_400.0
+"""A clock or time zone may be off by up to a day, in seconds."""
+
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -151,6 +154,8 @@ class Splitter:
         )
 
     def _date(self, batch: "_Batch") -> None:
+        """Event time of each record. One far ahead of its arrival is rejected: it would carry the source's watermark
+        along and close every session."""
         frame = batch.frame
         arrival = frame["arrival"].to_numpy()
         settings = self.source.timestamp
@@ -168,6 +173,14 @@ class Splitter:
                 "the time that came with the record is not finite"
                 if row.get("given_time") is not None
                 else f"timestamp {shown(row.get('stamp') or '')} does not read as {expected}"
+            ),
+        )
+        ahead = batch.frame["time"].to_numpy() - batch.frame["arrival"].to_numpy()
+        batch.reject(
+            ahead > MAX_AHEAD_S,
+            lambda row: (
+                f"its time is {row['time'] - row['arrival']:,.0f} s after it arrived; check the clock that wrote it, "
+                "and timestamp.timezone of the source"
             ),
         )
 

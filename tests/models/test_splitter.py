@@ -212,3 +212,11 @@ def test_two_batches_give_what_one_gives(preset: str, lines: list[str], cut: int
     shifted = [(int(row[0]) + at, *row[1:]) for row in rows(second)]  # type: ignore[call-overload]
     assert rows(whole) == rows(first) + shifted
     assert errors(whole) == errors(first) | {index + at: error for index, error in errors(second).items()}
+
+
+def test_line_from_the_far_future_is_rejected_and_costs_only_itself() -> None:
+    source = Source.from_dict({"name": "s", "header": {"kind": "raw"}, "session": {"whole": True}})
+    records = Splitter(source).split(["now", "much later"], 1_000.0, times=[1_000.0, 1_000.0 + 86_401.0])
+    assert records.message.to_list() == ["now"]
+    assert [rejection.index for rejection in records.rejected] == [1]
+    assert "after it arrived" in records.rejected[0].error

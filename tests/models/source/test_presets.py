@@ -136,7 +136,8 @@ def test_recorded_sample_is_read_without_a_rejection() -> None:
     lines = gzip.decompress((SAMPLE / "postgres.log.gz").read_bytes()).decode().removesuffix("\n").split("\n")
     with (SAMPLE / "labels.csv").open(newline="") as file:
         labelled = {row["session"] for row in csv.DictReader(file)}
-    records = split("postgres", *lines)
+    recorded = dt.datetime(2026, 11, 23, tzinfo=dt.UTC).timestamp()
+    records = Splitter(Source.load("postgres")).split(lines, recorded)
     assert records.rejected == []
     assert set(records.session) == labelled
     assert records.masked.n_unique() < 250

@@ -1,0 +1,104 @@
+"""One appended batch judged: rows, closed sessions, verdicts and findings. Evaluation and the service both run this.
+
+Owns the joining of the steps. Does not know where sessions are stored nor what becomes of a finding.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from models.judge import Judge, Judgement
+from models.parser import Events
+from models.sessions import Closing, SessionSettings, Windows, with_peak
+from models.verdict import Finding, Verdict, explain_lines, line_verdicts, session_verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPeak:
+    """A raw output of event member ``member`` that may still count when ``session`` (begun at ``started``) closes."""
+
+    session: str
+    started: float
+    member: int
+    raw: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a batch came to.
+
+    ``lines`` holds a verdict for each keyed row in line order, ``ends`` one for each of ``closings``; ``rows`` and
+    ``closed`` are the columns behind them (None while the source has no model); ``findings`` those that rang; ``peaks``
+    what has to be remembered of sessions that are still live.
+    """
+
+    lines: list[Verdict]
+    ends: list[Verdict]
+    findings: list[Finding]
+    closings: list[Closing]
+    rows: Judgement | None
+    closed: Judgement | None
+    peaks: list[SessionPeak]
+
+
+def judge_batch(
+    source: str,
+    judge: Judge | None,
+    settings: SessionSettings,
+    events: Events,
+    windows: Windows,
+    closings: Sequence[Closing],
+    text_of: Callable[[int], str],
+) -> Judged:
+    """Judge the rows of a batch and the sessions that closed with it.
+
+    ``windows`` are the rows' histories; ``closings`` as the store returned them, those of rows in row order and then
+    those of the sweep: peaks of this very batch are added here. ``judge`` None: the source is learning, and every
+    verdict says so.
+    """
+    if judge is None:
+        lines = line_verdicts(events, windows, None, lambda _: True, text_of)
+        ends, _ = session_verdicts(source, closings, None, None, settings.tail, lambda _: True, text_of)
+        return Judged(lines, ends, [], list(closings), None, None, [])
+    known = judge.known.__contains__
+    rows = judge.rows(windows.history, events.key[windows.row])
+    raised, peaks = _peaks(judge, rows, events, windows, closings)
+    lines = line_verdicts(events, windows, rows, known, text_of)
+    findings = explain_lines(source, lines, events, windows, rows, judge, known, text_of)
+    closed = judge.closings(raised, settings.tail)
+    ends, more = session_verdicts(source, raised, closed, judge, settings.tail, known, text_of)
+    return Judged(lines, ends, findings + more, raised, rows, closed, peaks)
+
+
+def _peaks(
+    judge: Judge, rows: Judgement, events: Events, windows: Windows, closings: Sequence[Closing]
+) -> tuple[list[Closing], list[SessionPeak]]:
+    """Closings with the peaks of this batch, and the peaks of sessions that live on."""
+    raised = list(closings)
+    numbers: dict[str, list[int]] = {}
+    for number, closing in enumerate(raised):
+        numbers.setdefault(closing.session, []).append(number)
+    peaks: list[SessionPeak] = []
+    for peak in judge.peaks(rows):
+        row = int(windows.row[peak.row])
+        session = events.session[row]
+        closed = _closed_by(closings, numbers.get(session, ()), row, bool(events.ends[row]))
+        if closed is None:
+            peaks.append(SessionPeak(session, float(windows.started[peak.row]), peak.member, peak.raw))
+        else:
+            raised[closed] = with_peak(raised[closed], peak.member, peak.raw)
+    return raised, peaks
+
+
+def _closed_by(closings: Sequence[Closing], own: Sequence[int], row: int, ends: bool) -> int | None:
+    """Which of the session's ``own`` closings is of the epoch that a keyed row belongs to; None where it lives on.
+
+    By rows and not by when the epoch began: a session that ends and returns within a second has two that began at once.
+    """
+    if ends:
+        # One row may close an idle epoch and then its own: the later closing.
+        return next(number for number in reversed(own) if closings[number].row == row)
+    for number in own:
+        closed = closings[number].row
+        if closed is None or closed > row:
+            return number
+    return None

@@ -1,0 +1,208 @@
+"""Verdicts as callers get them, and the findings from which incidents are made.
+
+Owns the wording: ids become template texts here, and only for what rang. Training's evaluation and the service build
+their verdicts with these functions and no others, so the two cannot drift apart.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+from models.judge import Judge, Judgement, Reason
+from models.parser import Events
+from models.sessions import BEFORE_SESSION, Closing, Windows
+from models.vocabulary import END
+
+Kind = Literal["line", "session", "timeframe"]
+State = Literal["scored", "learning", "silenced"]
+
+
+class Verdict(TypedDict):
+    """One verdict as JSON. ``index`` is the line's place in its request, None for the end of a session or timeframe."""
+
+    index: int | None
+    kind: Kind
+    session: str
+    template_id: int | None
+    template: str | None
+    novel: bool
+    anomalous: bool
+    score: float
+    state: State
+    incident: str | None
+    reasons: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An anomalous verdict with what an incident keeps of it. ``time`` and ``started`` in seconds since the epoch.
+
+    ``window`` holds the template ids before the event, oldest first (for a closed session: its last ones).
+    """
+
+    verdict: Verdict
+    cause: str
+    started: float
+    time: float
+    window: tuple[int, ...]
+    row: int | None
+
+
+def wording(text_of: Callable[[int], str]) -> Callable[[int], str]:
+    """``text_of`` with words for the two marks that are no templates."""
+
+    def words(template_id: int) -> str:
+        if template_id == BEFORE_SESSION:
+            return "(session begins)"
+        if template_id == END:
+            return "(session ends)"
+        return text_of(template_id)
+
+    return words
+
+
+def line_verdicts(
+    events: Events,
+    windows: Windows,
+    judgement: Judgement | None,
+    known: Callable[[int], bool],
+    text_of: Callable[[int], str],
+) -> list[Verdict]:
+    """A verdict for each keyed row, in line order; without reasons (``explain_lines`` adds them to those that rang).
+
+    ``judgement`` is None while the source has no model: verdicts then say ``learning``. ``known`` tells whether a
+    template is in the live vocabulary.
+    """
+    rows = windows.row.tolist()
+    keys = events.key[windows.row].tolist()
+    index = events.index[windows.row].tolist()
+    texts = {key: (text_of(key), not known(key)) for key in set(keys)}
+    session = events.session
+    state: State = "learning" if judgement is None else "scored"
+    scores = [0.0] * len(rows) if judgement is None else judgement.score.tolist()
+    rang = [False] * len(rows) if judgement is None else judgement.anomalous.tolist()
+    return [
+        {
+            "index": i, "kind": "line", "session": session[row], "template_id": key, "template": texts[key][0],
+            "novel": texts[key][1], "anomalous": bad, "score": score, "state": state, "incident": None, "reasons": [],
+        }
+        for i, row, key, bad, score in zip(index, rows, keys, rang, scores, strict=True)
+    ]  # fmt: skip
+
+
+def explain_lines(
+    source: str,
+    verdicts: Sequence[Verdict],
+    events: Events,
+    windows: Windows,
+    judgement: Judgement,
+    judge: Judge,
+    known: Callable[[int], bool],
+    text_of: Callable[[int], str],
+) -> list[Finding]:
+    """Add reasons and incident ids to the line verdicts that rang; returns a finding for each."""
+    words = wording(text_of)
+    findings = []
+    for at in judgement.anomalous.nonzero()[0].tolist():
+        verdict, row = verdicts[at], int(windows.row[at])
+        history, key = windows.history[at], int(events.key[row])
+        reasons = judge.row_reasons(judgement, at, history, key)
+        window = tuple(k for k in history.tolist() if k != BEFORE_SESSION)
+        started = float(windows.started[at])
+        leading = reasons[0].detector
+        new = [k for k in (*window, key) if not known(k)]
+        _ring(verdict, source, started, _about(leading, new[-1:]), reasons, words)
+        cause = (
+            _new_event(key) if leading == "new_event" else fingerprint(leading, ",".join(map(str, window)), str(key))
+        )
+        findings.append(Finding(verdict, cause, started, float(events.time[row]), window, row))
+    return findings
+
+
+def session_verdicts(
+    source: str,
+    closings: Sequence[Closing],
+    judgement: Judgement | None,
+    judge: Judge | None,
+    tail: int,
+    known: Callable[[int], bool],
+    text_of: Callable[[int], str],
+) -> tuple[list[Verdict], list[Finding]]:
+    """A verdict for each closed session, with reasons where it rang, and a finding for each that rang."""
+    words = wording(text_of)
+    verdicts: list[Verdict] = []
+    findings = []
+    for at, closing in enumerate(closings):
+        verdict: Verdict = {
+            "index": None, "kind": "session", "session": closing.session, "template_id": None, "template": None,
+            "novel": False, "anomalous": False, "score": 0.0, "state": "learning", "incident": None, "reasons": [],
+        }  # fmt: skip
+        verdicts.append(verdict)
+        if judgement is None or judge is None:
+            continue
+        verdict["state"] = "scored"
+        verdict["score"] = float(judgement.score[at])
+        verdict["anomalous"] = bool(judgement.anomalous[at])
+        if verdict["anomalous"]:
+            reasons = judge.closing_reasons(judgement, at, closing, tail)
+            state = closing.state
+            leading = reasons[0].detector
+            counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
+            new = sorted(key for key in state.counts if not known(key))
+            _ring(verdict, source, state.started, _about(leading, new[:1]), reasons, words)
+            cause = fingerprint(leading, counts)
+            findings.append(Finding(verdict, cause, state.started, state.last, state.tail, closing.row))
+    return verdicts, findings
+
+
+def fingerprint(*parts: str) -> str:
+    """A short stable name (16 hex digits) of what ``parts`` say together."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _about(leading: str, new: Sequence[int]) -> str:
+    """What an incident of one session is about: the new event in sight, if there is one, else the leading detector.
+
+    A new event makes the windows after it and the session's counts strange as well: one incident, not three.
+    """
+    return _new_event(new[0]) if new else leading
+
+
+def _new_event(key: int) -> str:
+    """Cause of a new event: the same whatever came before it."""
+    return fingerprint("new_event", str(key))
+
+
+def _ring(
+    verdict: Verdict,
+    source: str,
+    started: float,
+    about: str,
+    reasons: Sequence[Reason],
+    words: Callable[[int], str],
+) -> None:
+    """Give an anomalous verdict its reasons and its incident: the verdicts of one session that are about one thing."""
+    verdict["incident"] = fingerprint(source, verdict["session"], repr(started), about)
+    verdict["reasons"] = [
+        {
+            "detector": reason.detector,
+            "raw": reason.raw,
+            "score": reason.score,
+            "share": reason.share,
+            **_in_words(reason.because, words),
+        }
+        for reason in reasons
+    ]
+
+
+def _in_words(value: Any, words: Callable[[int], str]) -> Any:
+    """A copy in which every mapping with a ``template_id`` has its ``template`` beside it."""
+    if isinstance(value, dict):
+        plain = {name: _in_words(part, words) for name, part in value.items()}
+        if isinstance(plain.get("template_id"), int):
+            plain["template"] = words(plain["template_id"])
+        return plain
+    if isinstance(value, list | tuple):
+        return [_in_words(part, words) for part in value]
+    return value

@@ -1,0 +1,65 @@
+"""The wrapper of ONNX Runtime: slices, empty batches, metadata, and errors that say what to do."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+
+from models.errors import BundleError, ConfigError
+from models.graph import Graph
+
+
+@pytest.fixture(scope="module")
+def doubling() -> bytes:
+    """A graph y = x + x over float32 [batch, 2], with one entry of metadata."""
+    node = helper.make_node("Add", ["x", "x"], ["y"])
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "xy")
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(helper.make_graph([node], "doubling", [x], [y]), opset_imports=opset, ir_version=8)
+    helper.set_model_props(model, {"h": "10"})
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4, 5, 13])
+def test_large_batches_come_back_whole_and_in_order(doubling: bytes, rows: int) -> None:
+    x = np.arange(2 * rows, dtype=np.float32).reshape(rows, 2)
+    (y,) = Graph(doubling, "cpu", max_batch=4).run(x=x)
+    np.testing.assert_array_equal(y, 2 * x)
+
+
+def test_a_file_and_its_bytes_are_the_same_graph(doubling: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "doubling.onnx"
+    path.write_bytes(doubling)
+    graph = Graph(path, "cpu")
+    assert graph.metadata == {"h": "10"}
+    assert graph.provider == "cpu"
+    assert graph.run(x=np.ones((1, 2), np.float32))[0].tolist() == [[2.0, 2.0]]
+
+
+def test_auto_says_where_it_runs(doubling: bytes) -> None:
+    offered = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert Graph(doubling).provider in (("cuda", "cpu") if offered else ("cpu",))
+
+
+def test_cuda_that_is_not_there_is_refused(doubling: bytes) -> None:
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this onnxruntime has CUDA")
+    with pytest.raises(ConfigError, match=r"tocsin\[gpu\]"):
+        Graph(doubling, "cuda")
+
+
+def test_an_unknown_provider_is_refused(doubling: bytes) -> None:
+    with pytest.raises(ConfigError, match="auto, cuda or cpu"):
+        Graph(doubling, "tpu")
+
+
+def test_damaged_and_missing_graphs_are_refused(doubling: bytes, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="restore the bundle"):
+        Graph(doubling[:20], "cpu")
+    with pytest.raises(BundleError, match="restore the bundle"):
+        Graph(tmp_path / "absent.onnx", "cpu")

@@ -1,0 +1,49 @@
+"""The card of a bundle: what a person should know before trusting it."""
+
+from datetime import UTC, datetime
+
+from models.bundle import Manifest
+
+
+def write_card(manifest: Manifest) -> str:
+    """Markdown, from nothing but the manifest, so that the two cannot disagree."""
+    p = manifest.provenance
+    rates = manifest.metrics["held_out_false_alarm_rate"]
+    weights = manifest.ensemble["weights"]
+    rows = "\n".join(f"| {name} | {weights[name]:.2f} | {rates[name]:.4f} |" for name in weights)
+    files = "\n".join(f"- `{name}` sha256 `{sha}`" for name, sha in p["files"].items())
+    labels = "excluded sessions labelled anomalous" if p["labels"] else "none: every session was taken for normal"
+    return f"""# {manifest.source["name"]} {manifest.version}
+
+Made {_day(manifest.created)} for logs of source `{manifest.source["name"]}`.
+
+## Trained on
+{files}
+
+- {p["lines"]} lines ({p["lines_rejected"]} rejected), {p["sessions_in_log"]} sessions
+- for training: the oldest {p["train_share"]:.0%} of the sessions by first line; of these {p["sessions_trained"]} normal
+  ones, from {_day(p["first_session"])} to {_day(p["last_session"])}
+- left out: {p["sessions_left_out_anomalous"]} anomalous, {p["sessions_left_out_open"]} that went on into the test part
+- labels: {labels}
+- seed {p["seed"]}
+
+## How it decides
+A session ends after {manifest.session.idle_s:.0f} s of silence. Alert budget: {manifest.ensemble["budget"]:.2%} of
+normal sessions; evidence threshold {manifest.ensemble["threshold"]:.3f}. Template tree `{manifest.tree_id}`, version
+{manifest.tree_version}.
+
+| member | weight | false alarms on held-out normals |
+| --- | --- | --- |
+{rows}
+| ensemble | | {rates["ensemble"]:.4f} |
+
+The rates are shares of normal sessions that the member did not see when it was fitted. Recall is not known from normals
+alone: `tocsin evaluate` measures it where there are labels.
+
+## Limits
+It knows the behaviour of the days above. New but benign behaviour rings until feedback or another training takes it in.
+"""
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
