@@ -1,0 +1,61 @@
+"""``POST /ingest``: lines in, verdicts out."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from service.api.body import BodyError, Limits, read_request
+from service.api.dependencies import CoreDependency
+from service.errors import WrongValue
+from service.pipeline.answer import Wanted
+
+router = APIRouter(tags=["ingest"])
+
+MAX_KEY_LENGTH = 200
+
+
+@router.post("/ingest")
+async def ingest(
+    request: Request,
+    core: CoreDependency,
+    source: Annotated[str | None, Query(max_length=64, description="source, where the body does not name it")] = None,
+    wait: Annotated[bool, Query(description="true answers with verdicts")] = True,
+    verdicts: Annotated[Literal["all", "anomalous", "none"], Query(description="which verdicts to send back")] = "all",
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None,
+) -> Response:
+    """Judge a batch of log lines (JSON, NDJSON or text; gzip if wanted) and answer with a verdict for each."""
+    if not wait:
+        return JSONResponse(
+            {"error": "wait=false needs the durable queue, which this version does not have; send wait=true"}, 501
+        )
+    limits = Limits(core.settings.max_body_bytes, core.settings.max_request_lines)
+    headers = request.headers
+    try:
+        body = await _read_body(request, limits.body_bytes)
+        decoded = read_request(
+            body, headers.get("content-type", ""), headers.get("content-encoding", ""), source, limits
+        )
+    except BodyError as error:
+        return JSONResponse({"error": str(error)}, error.status)
+    if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):
+        raise WrongValue("Idempotency-Key must be printable text; leave the header out where there is none")
+    wanted: Wanted = verdicts
+    answer = await core.ingest(decoded, body, wanted, idempotency_key)
+    return Response(answer.body, answer.status, media_type="application/json")
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """The body, refused as soon as it is over the limit rather than once it has all arrived."""
+    announced = request.headers.get("content-length", "")
+    too_large = BodyError(413, f"the body is over {limit} bytes; send smaller batches")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+    return b"".join(chunks)

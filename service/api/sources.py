@@ -1,0 +1,39 @@
+"""``GET /sources``, ``PUT /sources/{name}``, ``GET /sources/{name}/templates``."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Path
+
+from service.api.dependencies import CoreDependency
+
+router = APIRouter(tags=["sources"])
+
+Name = Annotated[str, Path(max_length=64)]
+
+
+@router.get("/sources")
+async def list_sources(core: CoreDependency) -> dict[str, Any]:
+    """Every source with its configuration, live version and number of templates."""
+    return {"sources": await core.sources.configurations()}
+
+
+@router.put("/sources/{name}")
+async def configure(name: Name, config: Annotated[dict[str, Any], Body()], core: CoreDependency) -> dict[str, Any]:
+    """Configure a source; without a bundle it starts learning. 409 where its live bundle parses otherwise."""
+    return await core.sources.configure(name, config)
+
+
+@router.get("/sources/{name}/templates")
+async def templates(name: Name, core: CoreDependency) -> dict[str, Any]:
+    """Templates mined so far, by id."""
+    live = await core.sources.get(name)
+    known = None if live.judge is None else live.judge.known
+    return {
+        "source": live.name,
+        "tree": live.tree.tree_id,
+        "tree_version": live.tree.version,
+        "templates": [
+            {"id": template_id, "template": text, "novel": known is not None and template_id not in known}
+            for template_id, text in live.tree.texts().items()
+        ],
+    }

@@ -1,0 +1,20 @@
+"""``GET /verdicts``: the verdicts of session ends, which no request waited for."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from service.api.dependencies import CoreDependency
+
+router = APIRouter(tags=["verdicts"])
+
+
+@router.get("/verdicts")
+async def list_verdicts(
+    core: CoreDependency,
+    source: Annotated[str, Query(max_length=64)],
+    since: Annotated[str | None, Query(max_length=40, description="`next` of an earlier answer, or seconds")] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> dict[str, Any]:
+    """Verdicts of ended sessions, oldest first, after ``since``; ask again with ``next`` for the following ones."""
+    return await core.session_verdicts(source, since, limit)

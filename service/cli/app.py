@@ -1,0 +1,41 @@
+"""The command line: ``tocsin`` and ``python -m service``.
+
+Owns commands, their help and exit codes: 0 done, 1 failed, 2 wrong usage. Every command is thin.
+"""
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from models.errors import TocsinError
+from service.cli import bundles, demo, evaluate, parse, replay, serve, sources, train
+
+app = typer.Typer(
+    name="tocsin",
+    help="Streaming log anomaly detection: verdicts for each line, explained.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("replay")(replay.replay)
+app.command("parse")(parse.parse)
+app.command("sources")(sources.sources)
+app.add_typer(bundles.app, name="bundles")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run a command; an expected error is one line and exit code 1, not a traceback."""
+    try:
+        app()
+    except TocsinError as error:
+        # As plain text: what stands in it may come from a log line.
+        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

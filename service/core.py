@@ -1,0 +1,260 @@
+"""One process of the service, composed: connection, sources, workers, and what HTTP routes call.
+
+Owns start, stop and the background tasks; the only place where adapters are chosen. Redis may be away when it starts:
+it keeps trying, and readiness says so.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import math
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
+from redis.asyncio import Redis
+
+from models.bundles import BundleStore
+from models.errors import StateError, TocsinError
+from service.errors import Conflict, KeyReused, Unavailable, WrongValue
+from service.incidents.desk import IncidentDesk
+from service.metrics import Metrics
+from service.pipeline.answer import Answer, Wanted
+from service.pipeline.batch import BatchProcess
+from service.pipeline.closer import Closer
+from service.pipeline.live import LiveSource
+from service.pipeline.report import Reporter
+from service.pipeline.request import IngestRequest
+from service.pipeline.sources import Sources
+from service.pipeline.templates import Templates
+from service.pipeline.worker import Worker
+from service.settings import Settings
+from service.state import answers, connection, verdicts
+from service.state.windows import StoredSessions
+
+log = logging.getLogger("tocsin")
+
+SWEEP_EVERY_S = 1.0
+CONNECT_EVERY_S = 1.0
+PLACE = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+LATEST_S = 253_402_300_799.0
+"""The end of year 9999."""
+CPU_THREADS = 2
+"""Batches of two sources may be parsed or judged at once; polars and ONNX Runtime release the GIL."""
+
+
+class Core:
+    """Everything that a process of the service holds. ``redis_url`` names a running server."""
+
+    def __init__(self, settings: Settings, redis_url: str, clock: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics(CollectorRegistry())
+        self.redis: Redis = connection.open_client(redis_url)
+        self._executor = ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="tocsin")
+        self.sessions = StoredSessions(self.redis)
+        self._reporter = Reporter(self.redis, self.sessions, self.metrics)
+        templates = Templates(self.redis, self.metrics, self._executor)
+        self.sources = Sources(
+            self.redis,
+            BundleStore(settings.bundles),
+            templates,
+            self.sessions,
+            self.metrics,
+            self._executor,
+            settings.provider,
+            settings.score_threads,
+            self._serve,
+        )
+        self._templates = templates
+        self.desk = IncidentDesk(self.redis, self.sources, self.metrics, clock)
+        self._workers: dict[str, Worker] = {}
+        self._closers: dict[str, Closer] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._connected = False
+        self._reason = "starting"
+
+    async def start(self) -> None:
+        """Connect if Redis answers, and begin the background work. Does not fail where Redis is away."""
+        with contextlib.suppress(StateError):
+            await self._connect()
+        self._tasks = [asyncio.create_task(self._keep_connected()), asyncio.create_task(self._keep_closing())]
+
+    async def stop(self) -> None:
+        """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
+        workers = list(self._workers.values())
+        _, late = await asyncio.wait(
+            [asyncio.create_task(worker.drain()) for worker in workers] or [asyncio.create_task(asyncio.sleep(0))],
+            timeout=self.settings.drain_s,
+        )
+        for worker in workers if late else []:
+            worker.cancel()
+        for task in (*self._tasks, *late):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *late, return_exceptions=True)
+        await self.redis.aclose()
+        self._executor.shutdown(wait=True)
+
+    async def ingest(self, request: IngestRequest, body: bytes, wanted: Wanted, idempotency_key: str | None) -> Answer:
+        """Judge a request's lines. With an Idempotency-Key a repeated request gets the first one's answer.
+
+        Raises UnknownSource, QueueFull, Unavailable, Conflict, KeyReused and StateError.
+        """
+        self._check_connected()
+        live = await self.sources.get(request.source)
+        worker = self._workers[live.name]
+        if idempotency_key is None:
+            return await worker.submit(request, wanted, self.clock())
+        body_hash = hashlib.sha256(body + wanted.encode()).hexdigest()
+        match await answers.begin(self.redis, live.name, idempotency_key, body_hash):
+            case answers.Done(stored):
+                status, _, kept = stored.partition(b" ")
+                return Answer(int(status), kept)
+            case answers.InFlight(retry_after_s):
+                raise Conflict("the first request with this Idempotency-Key is under way", max(1, round(retry_after_s)))
+            case answers.Mismatch():
+                raise KeyReused("this Idempotency-Key was used with another body; use a new key")
+        batch_id = hashlib.sha256(f"{idempotency_key}\x1f{body_hash}".encode()).hexdigest()[:32]
+        try:
+            answer = await worker.submit(replace(request, batch_id=batch_id), wanted, self.clock())
+            finished = b"%d %s" % (answer.status, answer.body)
+            await answers.finish(self.redis, live.name, idempotency_key, body_hash, finished)
+        except BaseException:
+            # Given back so that a retry runs at once; what was appended already is found again by the batch id.
+            with contextlib.suppress(StateError):
+                await answers.abandon(self.redis, live.name, idempotency_key, body_hash)
+            raise
+        await self.sessions.forget(live.name, batch_id)
+        return answer
+
+    async def session_verdicts(self, source: str, since: str | None, limit: int) -> dict[str, Any]:
+        """Verdicts of ended sessions after ``since`` (an id of an earlier answer, or seconds), oldest first."""
+        live = await self.sources.get(source)
+        after = verdicts.BEGINNING
+        if since is not None:
+            after = since if _is_place(since) else verdicts.after_time(_seconds(since))
+        found = await verdicts.read(self.redis, live.name, after, limit)
+        return {
+            "verdicts": [stored.verdict for stored in found],
+            "next": found[-1].id if found else since,
+        }
+
+    async def readiness(self) -> dict[str, Any]:
+        """Whether lines can be judged now, why not, and what by."""
+        answering = await connection.answers(self.redis)
+        if self._connected and not answering:
+            self._lost("Redis is away")
+        reasons = [] if self._connected else [self._reason]
+        served = {}
+        for name, live in sorted(self.sources.live.items()):
+            served[name] = {"version": live.version, "provider": live.provider, "templates": len(live.tree)}
+            if live.problem is not None:
+                served[name]["problem"] = live.problem
+        return {
+            "ready": not reasons,
+            "reasons": reasons,
+            "provider": self.settings.provider,
+            "sources": served,
+            "problems": self.sources.problems,
+        }
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.metrics.registry)
+
+    async def sweep(self) -> int:
+        """Close what is due in every source, now; returns how many sessions closed."""
+        return sum([await closer.sweep() for closer in list(self._closers.values())])
+
+    def _serve(self, live: LiveSource) -> None:
+        """Give a newly loaded source its worker and closer (a reconfigured one: new ones)."""
+        process = BatchProcess(
+            live,
+            redis=self.redis,
+            sessions=self.sessions,
+            templates=self._templates,
+            reporter=self._reporter,
+            follow=self.sources.follow,
+            metrics=self.metrics,
+            executor=self._executor,
+        )
+        gauge = self.metrics.queue_lines.labels(live.name)
+        replaced = self._workers.get(live.name)
+        if replaced is not None:
+            self._tasks.append(asyncio.create_task(replaced.drain()))
+        self._workers[live.name] = Worker(process.run, self.settings.batch_lines, self.settings.queue_lines, gauge.set)
+        self._closers[live.name] = Closer(
+            live,
+            redis=self.redis,
+            sessions=self.sessions,
+            reporter=self._reporter,
+            executor=self._executor,
+            clock=self.clock,
+        )
+
+    def _check_connected(self) -> None:
+        if not self._connected:
+            raise Unavailable(self._reason, 2)
+
+    async def _connect(self) -> None:
+        try:
+            await connection.claim_schema(self.redis)
+            await self.sources.load_all()
+        except StateError as error:
+            self._lost(str(error))
+            raise
+        if not self._connected:
+            log.info("connected to Redis; sources: %s", ", ".join(self.sources.live) or "none")
+        self._connected = True
+        self.metrics.redis_up.set(1)
+        for name, problem in self.sources.problems.items():
+            log.error("source %s is not served: %s", name, problem)
+
+    def _lost(self, reason: str) -> None:
+        if self._connected or self._reason != reason:
+            log.warning("%s; trying again every %g s", reason, CONNECT_EVERY_S)
+        self._connected = False
+        self._reason = reason
+        self.metrics.redis_up.set(0)
+
+    async def _keep_connected(self) -> None:
+        while True:
+            await asyncio.sleep(CONNECT_EVERY_S)
+            if not self._connected:
+                with contextlib.suppress(StateError):
+                    await self._connect()
+            elif not await connection.answers(self.redis):
+                self._lost("Redis is away")
+
+    async def _keep_closing(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            if not self._connected:
+                continue
+            try:
+                await self.sweep()
+            except StateError as error:
+                self._lost(str(error))
+            except TocsinError:
+                log.exception("closing idle sessions failed")
+
+
+def _is_place(text: str) -> bool:
+    """Whether a text is the id of an entry in a stream: two numbers of 64 bits."""
+    found = PLACE.fullmatch(text)
+    return found is not None and all(int(number) < 2**64 for number in found.groups())
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not abs(seconds) <= LATEST_S:
+        raise WrongValue("since must be `next` of an earlier answer, or seconds since the epoch")
+    return seconds

@@ -1,0 +1,58 @@
+"""Every metric of the service, by name. The registry is passed in, so that importing this registers nothing.
+
+Updated once per batch, never once per line.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LINES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)
+
+
+class Metrics:
+    """Counters, gauges and histograms of one service process."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.lines = Counter("tocsin_lines", "Lines received", ["source"], registry=registry)
+        self.rejected = Counter("tocsin_rejected_lines", "Lines rejected with an error", ["source"], registry=registry)
+        self.late = Counter("tocsin_late_lines", "Lines older than the watermark", ["source"], registry=registry)
+        self.unmatched = Counter(
+            "tocsin_unmatched_lines",
+            "Lines that no template matched, before learning",
+            ["source"],
+            registry=registry,
+        )
+        self.verdicts = Counter(
+            "tocsin_verdicts", "Verdicts, by leading detector where anomalous", ["source", "detector", "anomalous"],
+            registry=registry,
+        )  # fmt: skip
+        self.incidents = Counter("tocsin_incidents", "New incidents", ["source", "detector"], registry=registry)
+        self.feedback = Counter("tocsin_feedback", "Feedback items accepted", ["source", "label"], registry=registry)
+        self.requests = Counter("tocsin_requests", "HTTP requests", ["path", "status"], registry=registry)
+        self.request_seconds = Histogram(
+            "tocsin_request_seconds", "Time to answer a request", ["path"], buckets=SECONDS, registry=registry
+        )
+        self.stage_seconds = Histogram(
+            "tocsin_stage_seconds",
+            "Time in one stage of a batch",
+            ["stage"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.batch_lines = Histogram(
+            "tocsin_batch_lines", "Lines in one coalesced batch", ["source"], buckets=LINES, registry=registry
+        )
+        self.cache_hits = Counter(
+            "tocsin_cache_hits", "Raw outputs taken from the cache", ["detector"], registry=registry
+        )
+        self.cache_misses = Counter("tocsin_cache_misses", "Raw outputs computed", ["detector"], registry=registry)
+        self.queue_lines = Gauge("tocsin_queue_lines", "Lines that wait to be processed", ["source"], registry=registry)
+        self.templates = Gauge("tocsin_templates", "Templates in the live tree", ["source"], registry=registry)
+        self.live_version = Gauge(
+            "tocsin_model_version",
+            "1 for the live bundle version",
+            ["source", "version", "provider"],
+            registry=registry,
+        )
+        self.redis_up = Gauge("tocsin_redis_up", "1 while Redis answers", registry=registry)

@@ -1,0 +1,218 @@
+"""The sources that this replica serves: found, brought to the live version, activated.
+
+Owns which configuration and bundle version a source has. Does not process batches.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+from uuid import uuid4
+
+import orjson
+from redis.asyncio import Redis
+
+from models.bundle import TEMPLATES, Bundle
+from models.bundles import NAME, BundleStore
+from models.errors import BundleError, ConfigError, StateError, TocsinError
+from models.source.config import Source
+from models.template.tree import TemplateTree
+from service.errors import Conflict, NotFound, UnknownSource
+from service.metrics import Metrics
+from service.pipeline.live import LiveSource
+from service.pipeline.templates import Templates
+from service.state import sources, trees, watermark
+from service.state.watermark import Began
+from service.state.windows import StoredSessions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Sources:
+    """Live sources by name, loaded when first asked for."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        store: BundleStore,
+        templates: Templates,
+        sessions: StoredSessions,
+        metrics: Metrics,
+        executor: Executor,
+        provider: str,
+        threads: int,
+        on_new: Callable[[LiveSource], None],
+    ) -> None:
+        self._redis = redis
+        self._store = store
+        self._templates = templates
+        self._sessions = sessions
+        self._metrics = metrics
+        self._executor = executor
+        self._provider = provider
+        self._threads = threads
+        self._on_new = on_new
+        self._loading = asyncio.Lock()
+        self.live: dict[str, LiveSource] = {}
+        self.problems: dict[str, str] = {}
+        """Sources that could not be loaded, and why."""
+
+    async def load_all(self) -> None:
+        """Load every source that has a bundle or a configuration; what fails is in ``problems``."""
+        for name in await self.names():
+            try:
+                await self.get(name)
+                self.problems.pop(name, None)
+            except StateError:
+                raise
+            except TocsinError as error:
+                self.problems[name] = str(error)
+
+    async def names(self) -> list[str]:
+        """Every source that has a bundle or a configuration, loaded here or not. Raises StateError."""
+        bundled = await self._thread(self._store.sources)
+        return sorted({*bundled, *await sources.everyone(self._redis), *self.live})
+
+    async def get(self, name: str) -> LiveSource:
+        """A live source. Raises UnknownSource, BundleError where its live version cannot be loaded, StateError."""
+        found = self.live.get(name)
+        if found is not None:
+            return found
+        if not NAME.fullmatch(name):
+            raise UnknownSource(f"{name[:80]!r} is no name of a source")
+        async with self._loading:
+            if name not in self.live:
+                live = await self._load(name)
+                self.live[name] = live
+                self._on_new(live)
+            return self.live[name]
+
+    async def follow(self, live: LiveSource, began: Began) -> None:
+        """Bring a source to the versions that a batch is to be judged by; where that fails it stays, and says so."""
+        if began.bundle is None and live.version is not None:
+            # Redis lost the pointer (an empty server in the place of the old one): what runs here is live again.
+            await sources.activate_first(self._redis, live.name, live.version)
+        elif began.bundle is not None and began.bundle != live.version:
+            await self._switch(live, began.bundle)
+        if began.tree_id != live.tree.tree_id or began.tree_version != live.tree.version:
+            await self._templates.catch_up(live)
+
+    async def configure(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Store a source's configuration. Raises ConfigError, or Conflict where its live bundle parses otherwise."""
+        source = Source.from_dict({**config, "name": name})
+        if not NAME.fullmatch(name):
+            raise ConfigError(f"{name[:80]!r} is no name of a source (letters, digits, '.', '_', '-'; at most 64)")
+        version = await sources.live_bundle(self._redis, name)
+        if version is not None:
+            trained = (await self._bundle(name, version)).source
+            if trained.fingerprint() != source.fingerprint():
+                raise Conflict(
+                    f"source {name!r} is served by bundle {version}, which parses otherwise (format, masks or session "
+                    "rule); train a new bundle and activate it with reset_sessions"
+                )
+        live = self.live.get(name)
+        if live is not None and live.source.fingerprint() != source.fingerprint() and len(live.tree):
+            raise Conflict(f"source {name!r} has templates mined by another format; choose another name")
+        await sources.put(self._redis, name, source.to_dict())
+        if live is not None and version is None:
+            self.live.pop(name)
+        await self.get(name)
+        return source.to_dict()
+
+    async def configurations(self) -> list[dict[str, Any]]:
+        """Every source with its configuration, live version and number of templates."""
+        await self.load_all()
+        return [
+            {
+                "name": live.name,
+                "state": "learning" if live.judge is None else "scored",
+                "version": live.version,
+                "templates": len(live.tree),
+                "sessions": await self._sessions.count_live(live.name),
+                "idle_s": live.settings.idle_s,
+                "config": live.source.to_dict(),
+            }
+            for _, live in sorted(self.live.items())
+        ]
+
+    async def versions(self) -> list[dict[str, Any]]:
+        """Versions of each source, the live one, and the one that this replica judges by."""
+        await self.load_all()
+        return [
+            {
+                "source": name,
+                "versions": await self._thread(self._store.versions, name),
+                "live": await sources.live_bundle(self._redis, name),
+                "here": live.version,
+                "problem": live.problem,
+            }
+            for name, live in sorted(self.live.items())
+        ]
+
+    async def activate(self, name: str, version: str, reset_sessions: bool) -> dict[str, Any]:
+        """Make a version live for all replicas. NotFound, BundleError, or Conflict where sessions cannot go on."""
+        live = await self.get(name)
+        if version not in await self._thread(self._store.versions, name):
+            raise NotFound(f"source {name!r} has no version {version!r}; GET /models lists them")
+        bundle = await self._bundle(name, version)
+        same_tree = bundle.manifest.tree_id == live.tree.tree_id
+        same_rule = bundle.source.fingerprint() == live.source.fingerprint()
+        if not reset_sessions and not (same_tree and same_rule):
+            what = "another template tree" if not same_tree else "another format, masks or session rule"
+            raise Conflict(f"version {version} has {what}; activate it with reset_sessions: true")
+        async with live.lock:
+            if reset_sessions:
+                await self._sessions.reset(name)
+                await watermark.reset(self._redis, name)
+                if not same_tree:
+                    await trees.replace(self._redis, name, orjson.loads(bundle.files[TEMPLATES]))
+            await sources.activate(self._redis, name, version)
+            await self._templates.catch_up(live)
+            await self._switch(live, version)
+        return {"source": name, "live": version, "reset_sessions": reset_sessions}
+
+    async def _load(self, name: str) -> LiveSource:
+        newest = await self._thread(self._store.newest, name)
+        if newest is not None:
+            await sources.activate_first(self._redis, name, newest)
+        version = await sources.live_bundle(self._redis, name)
+        config = await sources.get(self._redis, name)
+        if version is None and config is None:
+            known = ", ".join(sorted(self.live)) or "none"
+            raise UnknownSource(f"no source {name!r} (known: {known}); PUT /sources/{name} configures one")
+        bundle = None if version is None else await self._bundle(name, version)
+        source = Source.from_dict(config) if bundle is None and config is not None else None
+        tree = TemplateTree(source.drain, uuid4().hex) if source is not None else bundle.tree() if bundle else None
+        parsed_by = bundle.source if bundle is not None else source
+        assert parsed_by is not None
+        assert tree is not None
+        live = await self._thread(LiveSource, parsed_by, tree, bundle, self._provider, self._threads)
+        await self._templates.catch_up(live)
+        self._note_version(live, None)
+        return live
+
+    async def _switch(self, live: LiveSource, version: str) -> None:
+        before = live.version
+        try:
+            bundle = await self._bundle(live.name, version)
+            await self._thread(live.activate, bundle)
+        except BundleError as error:
+            live.problem = f"stays on version {before}: {error}"
+            return
+        self._note_version(live, before)
+
+    def _note_version(self, live: LiveSource, before: str | None) -> None:
+        provider = live.provider
+        if before is not None:
+            self._metrics.live_version.labels(live.name, before, provider).set(0)
+        if live.version is not None:
+            self._metrics.live_version.labels(live.name, live.version, provider).set(1)
+        self._metrics.templates.labels(live.name).set(len(live.tree))
+
+    async def _bundle(self, name: str, version: str) -> Bundle:
+        return await self._thread(self._store.load, name, version)
+
+    async def _thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))

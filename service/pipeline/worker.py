@@ -1,0 +1,122 @@
+"""One source's queue and its worker: requests that arrive together become one batch, batches keep their order.
+
+Owns coalescing, the bounded queue and draining. What happens to a batch is ``Process``'s.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from service.errors import QueueFull, Unavailable
+from service.pipeline.answer import Answer, Wanted
+from service.pipeline.request import IngestRequest
+
+Process = Callable[[list["Job"]], Awaitable[list[Answer]]]
+"""Answers of the jobs of one batch, in order."""
+
+BUSY_RETRY_AFTER_S = 1
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A request that waits for its answer. ``arrival`` in seconds since the epoch."""
+
+    request: IngestRequest
+    wanted: Wanted
+    arrival: float
+    answer: "asyncio.Future[Answer]"
+
+
+class Worker:
+    """Takes what waits, up to ``batch_lines`` at a time, as soon as the last batch is done: none waits for company."""
+
+    def __init__(self, process: Process, batch_lines: int, queue_lines: int, on_queue: Callable[[int], None]) -> None:
+        self._process = process
+        self._batch_lines = batch_lines
+        self._queue_lines = queue_lines
+        self._on_queue = on_queue
+        self._waiting: deque[Job] = deque()
+        self._lines = 0
+        self._arrived = asyncio.Event()
+        self._stopping = False
+        self._task = asyncio.create_task(self._run())
+
+    async def submit(self, request: IngestRequest, wanted: Wanted, arrival: float) -> Answer:
+        """The answer to a request. Raises QueueFull where too much waits, Unavailable while stopping."""
+        if self._stopping:
+            raise Unavailable("Tocsin is stopping; send this to another replica or try again", BUSY_RETRY_AFTER_S)
+        size = _size(request)
+        if self._waiting and self._lines + size > self._queue_lines:
+            raise QueueFull(
+                f"{self._lines} lines wait for source {request.source!r} (limit {self._queue_lines}); slow down",
+                BUSY_RETRY_AFTER_S,
+            )
+        job = Job(request, wanted, arrival, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        self._count(size)
+        self._arrived.set()
+        return await job.answer
+
+    async def drain(self) -> None:
+        """Take nothing more, and return once everything accepted is answered."""
+        self._stopping = True
+        self._arrived.set()
+        await self._task
+
+    def cancel(self) -> None:
+        """Give up what waits: those callers get Unavailable."""
+        self._task.cancel()
+        for job in self._waiting:
+            if not job.answer.done():
+                job.answer.set_exception(Unavailable("Tocsin stopped before this was processed; try again", 1))
+        self._waiting.clear()
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._arrived.clear()
+                await self._arrived.wait()
+                continue
+            batch = self._take()
+            try:
+                answers = await self._process(batch)
+            except asyncio.CancelledError:
+                self._fail(batch, Unavailable("Tocsin stopped in the middle of this batch; try again", 1))
+                raise
+            except Exception as error:  # whatever went wrong is these callers' answer, and the worker goes on
+                self._fail(batch, error)
+                continue
+            for job, answer in zip(batch, answers, strict=True):
+                if not job.answer.done():
+                    job.answer.set_result(answer)
+
+    def _take(self) -> list[Job]:
+        """The next batch: one request with a batch id, or as many without as fit."""
+        first = self._waiting.popleft()
+        batch, lines = [first], _size(first.request)
+        if first.request.batch_id is None:
+            while self._waiting:
+                following = self._waiting[0].request
+                if following.batch_id is not None or lines + _size(following) > self._batch_lines:
+                    break
+                batch.append(self._waiting.popleft())
+                lines += _size(following)
+        self._count(-lines)
+        return batch
+
+    def _count(self, lines: int) -> None:
+        self._lines += lines
+        self._on_queue(self._lines)
+
+    @staticmethod
+    def _fail(batch: list[Job], error: Exception) -> None:
+        for job in batch:
+            if not job.answer.done():
+                job.answer.set_exception(error)
+
+
+def _size(request: IngestRequest) -> int:
+    return max(1, request.received)

@@ -1,0 +1,122 @@
+"""The connection to Redis: how it is made, what it refuses, and the one place where its errors become ours.
+
+Does not know what is stored, except the schema mark.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TimeoutError,
+)
+
+from models.errors import StateError
+from service.state import keys
+
+ATTEMPT_PAUSE_S = 0.1
+
+
+@asynccontextmanager
+async def redis_errors() -> AsyncIterator[None]:
+    """Turn what redis-py raises into StateError, with what to do about it."""
+    try:
+        yield
+    except ReadOnlyError as error:
+        raise StateError(
+            f"Redis is away: a read-only replica answers ({error}); point TOCSIN_REDIS_URL at the primary"
+        ) from error
+    except OutOfMemoryError as error:
+        raise StateError(f"Redis is full: {error}; raise its maxmemory or shorten idle_s of the sources") from error
+    except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
+        raise StateError(f"Redis is away: {error}; try again, or check TOCSIN_REDIS_URL") from error
+    except ResponseError as error:
+        raise StateError(f"Redis refused a command: {error}") from error
+    except RedisError as error:
+        raise StateError(f"Redis failed: {error}") from error
+
+
+async def command(redis: Redis, *words: bytes | str | int | float) -> Any:
+    """Run one command; its reply as redis-py gives it, StateError where it fails."""
+    async with redis_errors():
+        return await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+
+
+async def pipelined(redis: Redis, commands: Iterable[Sequence[bytes | str | int | float]]) -> list[Any]:
+    """Run commands in one round trip, not a transaction; their replies in order, StateError where one fails."""
+    async with redis_errors(), redis.pipeline(transaction=False) as pipeline:
+        for words in commands:
+            pipeline.execute_command(*words)
+        return await pipeline.execute()
+
+
+def open_client(url: str, timeout_s: float = 10.0) -> Redis:
+    """A client that has not connected yet. Replies are bytes.
+
+    Commands are never retried on their own: an append without a batch id would be done twice where only its reply was
+    lost. A connection that the server closed in the meantime is noticed and replaced before anything is sent.
+    """
+    return Redis.from_url(
+        url,
+        protocol=2,
+        decode_responses=False,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+async def connect(url: str, attempts: int = 50) -> Redis:
+    """A client whose server answered and holds our schema; raises StateError after ``attempts`` tenths of a second."""
+    redis = open_client(url)
+    try:
+        for attempt in range(attempts):
+            try:
+                await command(redis, "PING")
+                break
+            except StateError as error:
+                if attempt == attempts - 1:
+                    raise StateError(f"{error} ({_without_secret(url)})") from error
+                await asyncio.sleep(ATTEMPT_PAUSE_S)
+        await claim_schema(redis)
+    except BaseException:
+        await redis.aclose()
+        raise
+    return redis
+
+
+async def claim_schema(redis: Redis) -> None:
+    """Write the schema mark where there is none; raises StateError where Redis holds another schema."""
+    ours = f"version={keys.SCHEMA_VERSION} partitions={keys.PARTITIONS}"
+    await command(redis, "SET", keys.SCHEMA, ours, "NX")
+    theirs = (await command(redis, "GET", keys.SCHEMA)).decode()
+    if theirs != ours:
+        raise StateError(
+            f"Redis holds Tocsin state of another schema ({theirs}; this version needs {ours}); run the version "
+            "that wrote it, or give this one an empty Redis (another TOCSIN_REDIS_URL or TOCSIN_DATA_DIR)"
+        )
+
+
+async def answers(redis: Redis) -> bool:
+    """Whether Redis answers now."""
+    try:
+        await command(redis, "PING")
+    except StateError:
+        return False
+    return True
+
+
+def _without_secret(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

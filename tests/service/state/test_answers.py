@@ -1,0 +1,57 @@
+"""An idempotency key is claimed once, answered again, and freed by a crash."""
+
+import asyncio
+
+from redis.asyncio import Redis
+
+from service.state import answers, keys
+from service.state.answers import Done, Fresh, InFlight, Mismatch
+
+
+async def test_key_is_fresh_then_in_flight_then_done(redis: Redis) -> None:
+    assert await answers.begin(redis, "s", "k", "h1") == Fresh()
+    second = await answers.begin(redis, "s", "k", "h1")
+    assert isinstance(second, InFlight)
+    assert 0 < second.retry_after_s <= keys.IN_FLIGHT_TTL_S
+    assert await answers.finish(redis, "s", "k", "h1", b"\x00answer")
+    assert await answers.begin(redis, "s", "k", "h1") == Done(b"\x00answer")
+    assert keys.IN_FLIGHT_TTL_S < await redis.ttl(keys.answer("s", "k")) <= keys.BATCH_TTL_S
+
+
+async def test_same_key_with_another_body_is_a_mismatch_before_and_after_the_answer(redis: Redis) -> None:
+    await answers.begin(redis, "s", "k", "h1")
+    assert await answers.begin(redis, "s", "k", "h2") == Mismatch()
+    await answers.finish(redis, "s", "k", "h1", b"a")
+    assert await answers.begin(redis, "s", "k", "h2") == Mismatch()
+    assert await answers.begin(redis, "t", "k", "h2") == Fresh()
+
+
+async def test_claim_of_a_crashed_request_lapses(redis: Redis) -> None:
+    await answers.begin(redis, "s", "k", "h1")
+    assert 0 < await redis.pttl(keys.answer("s", "k")) <= keys.IN_FLIGHT_TTL_S * 1000
+    await redis.pexpire(keys.answer("s", "k"), 0)
+    assert await answers.begin(redis, "s", "k", "h1") == Fresh()
+
+
+async def test_late_answer_is_kept_unless_another_body_has_the_key_by_now(redis: Redis) -> None:
+    await answers.begin(redis, "s", "k", "h1")
+    await redis.delete(keys.answer("s", "k"))
+    assert await answers.finish(redis, "s", "k", "h1", b"late")
+    assert await answers.begin(redis, "s", "k", "h1") == Done(b"late")
+    await redis.delete(keys.answer("s", "k"))
+    await answers.begin(redis, "s", "k", "h2")
+    assert not await answers.finish(redis, "s", "k", "h1", b"too late")
+
+
+async def test_abandoned_claim_is_free_at_once_but_an_answer_stays(redis: Redis) -> None:
+    await answers.begin(redis, "s", "k", "h1")
+    assert not await answers.abandon(redis, "s", "k", "h2")
+    assert await answers.abandon(redis, "s", "k", "h1")
+    assert await answers.begin(redis, "s", "k", "h2") == Fresh()
+    await answers.finish(redis, "s", "k", "h2", b"a")
+    assert not await answers.abandon(redis, "s", "k", "h2")
+
+
+async def test_of_many_at_once_one_gets_the_key(redis: Redis) -> None:
+    found = await asyncio.gather(*(answers.begin(redis, "s", "k", "h") for _ in range(20)))
+    assert sum(isinstance(one, Fresh) for one in found) == 1

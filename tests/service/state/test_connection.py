@@ -1,0 +1,62 @@
+"""What the connection refuses, and that Redis being away is said in one way."""
+
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from models.errors import StateError
+from service.state import keys, sources, watermark
+from service.state.connection import answers, claim_schema, connect, open_client
+from service.state.embedded import EmbeddedRedis
+
+
+async def test_first_connection_writes_the_schema_and_later_ones_accept_it(redis_url: str, redis: Redis) -> None:
+    await redis.flushall()
+    for _ in range(2):
+        client = await connect(redis_url)
+        await client.aclose()
+    assert await redis.get(keys.SCHEMA) == b"version=1 partitions=16"
+
+
+async def test_another_schema_refuses_to_start(redis_url: str, redis: Redis) -> None:
+    await redis.set(keys.SCHEMA, "version=1 partitions=32")
+    with pytest.raises(StateError, match=r"partitions=32.*empty Redis"):
+        await connect(redis_url)
+    await redis.delete(keys.SCHEMA)
+    await claim_schema(redis)
+
+
+async def test_redis_that_is_away_is_a_state_error_without_the_password(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="Redis is away") as caught:
+        await connect("redis://user:secret@127.0.0.1:1/0", attempts=2)
+    assert "secret" not in str(caught.value)
+    client = open_client(f"unix://{tmp_path}/none.sock")
+    assert not await answers(client)
+    with pytest.raises(StateError, match="Redis is away"):
+        await sources.everyone(client)
+    with pytest.raises(StateError, match="Redis is away"):
+        await watermark.begin(client, "s", None, 1.0, 1.0)
+    await client.aclose()
+
+
+async def test_client_survives_a_restart_of_redis(tmp_path: Path) -> None:
+    server = EmbeddedRedis(tmp_path).start()
+    client = await connect(server.url)
+    await sources.put(client, "s", {"name": "s"})
+    server.stop()
+    with pytest.raises(StateError, match="Redis is away"):
+        await sources.get(client, "s")
+    with EmbeddedRedis(tmp_path):
+        assert await sources.get(client, "s") == {"name": "s"}
+        await client.aclose()
+
+
+async def test_read_only_replica_is_told_apart(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path) as server:
+        client = await connect(server.url)
+        await client.replicaof("127.0.0.1", 1)
+        with pytest.raises(StateError, match="read-only replica"):
+            await sources.put(client, "s", {})
+        await client.replicaof("NO", "ONE")
+        await client.aclose()

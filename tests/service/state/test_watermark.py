@@ -1,0 +1,55 @@
+"""The event clock only goes forward, and a retried batch is told what it was told first."""
+
+import math
+
+from redis.asyncio import Redis
+
+from service.state import keys, rules, sources, trees, watermark
+from service.state.watermark import Began, Clock
+
+
+async def test_first_batch_finds_nothing_before_it(redis: Redis) -> None:
+    assert await watermark.begin(redis, "s", None, 5.5, 100.0) == Began(-math.inf, None, None, 0, 0)
+
+
+async def test_clock_keeps_the_largest_time_to_the_last_bit(redis: Redis) -> None:
+    time = 1_700_000_000.123456
+    await watermark.begin(redis, "s", None, time, 10.0)
+    assert (await watermark.begin(redis, "s", None, 3.0, 11.0)).prior_max == time
+    assert (await watermark.begin(redis, "s", None, -math.inf, 9.0)).prior_max == time
+    assert await watermark.read(redis, "s") == Clock(time, 11.0)
+    assert (await watermark.begin(redis, "t", None, 1.0, 1.0)).prior_max == -math.inf
+
+
+async def test_batch_of_end_records_alone_leaves_no_time(redis: Redis) -> None:
+    await watermark.begin(redis, "s", None, -math.inf, 9.0)
+    assert await watermark.read(redis, "s") == Clock(-math.inf, 9.0)
+
+
+async def test_retried_batch_gets_the_versions_and_time_of_its_first_run(redis: Redis) -> None:
+    await sources.activate(redis, "s", "v1")
+    await trees.seed(redis, "s", {"tree_id": "t", "version": 4})
+    await rules.put(redis, "s", "r", {"scope": "template"})
+    first = await watermark.begin(redis, "s", "batch", 50.0, 1.0)
+    assert first == Began(-math.inf, "v1", "t", 4, 1)
+    await sources.activate(redis, "s", "v2")
+    await rules.remove(redis, "s", "r")
+    await watermark.begin(redis, "s", None, 60.0, 2.0)
+    assert await watermark.begin(redis, "s", "batch", 50.0, 3.0) == first
+    assert await watermark.begin(redis, "s", None, 0.0, 3.0) == Began(60.0, "v2", "t", 4, 2)
+    assert 0 < await redis.ttl(keys.begun("s", "batch")) <= keys.BATCH_TTL_S
+
+
+def test_wall_clock_moves_the_watermark_when_input_stops() -> None:
+    clock = Clock(largest=1000.0, last_input=50.0)
+    assert clock.watermark(50.0, 60.0) == 940.0
+    assert clock.watermark(110.0, 60.0) == 940.0
+    assert clock.watermark(140.0, 60.0) == 970.0
+    assert clock.watermark(40.0, 60.0) == 940.0
+    assert Clock(-math.inf, -math.inf).watermark(80.0, 60.0) == -math.inf
+
+
+async def test_reset_forgets_the_time(redis: Redis) -> None:
+    await watermark.begin(redis, "s", None, 60.0, 2.0)
+    await watermark.reset(redis, "s")
+    assert (await watermark.begin(redis, "s", None, 1.0, 3.0)).prior_max == -math.inf

@@ -1,0 +1,270 @@
+"""The sessions in Redis follow the pure rule of ``models.sessions`` to the letter, and a retry changes nothing."""
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from models.sessions import NO_KEY, Closing, LiveSessions, Rows, SessionSettings, build_windows, watermarks
+from service.state import keys
+from service.state.connection import open_client
+from service.state.packing import MAX_KEY
+from service.state.windows import Peak, StoredSessions
+
+SETTINGS = SessionSettings(tail=3, idle_s=10.0, lateness_s=2.0)
+NAMES = ["a", "b", "c", "blk_-1608999687919862906", "ü:{x}", ""]
+
+
+@dataclass(frozen=True)
+class Row:
+    session: str
+    key: int
+    time: float
+    ends: bool
+
+
+def rows_of(batch: list[Row], prior_max: float = -np.inf, lateness_s: float = SETTINGS.lateness_s) -> Rows:
+    time = np.array([row.time for row in batch], dtype=np.float64)
+    return Rows(
+        session=[row.session for row in batch],
+        key=np.array([row.key for row in batch], dtype=np.int64),
+        time=time,
+        watermark=watermarks(time, prior_max, lateness_s),
+        ends=np.array([row.ends for row in batch], dtype=np.bool_),
+    )
+
+
+def run_of(session: str, keys_: list[int], start: float = 0.0, step: float = 1.0) -> list[Row]:
+    return [Row(session, key, start + i * step, False) for i, key in enumerate(keys_)]
+
+
+times = st.one_of(
+    st.floats(0, 60, allow_nan=False), st.integers(0, 60).map(float), st.sampled_from([0.1, 10.1, 12.1, 22.3])
+)
+events = st.builds(Row, st.sampled_from(NAMES), st.sampled_from([0, 1, 2, 3, 700, MAX_KEY]), times, st.booleans())
+quiet_events = st.builds(Row, st.sampled_from(NAMES), st.integers(0, 5), times, st.just(False))
+end_records = st.builds(
+    Row, st.sampled_from(NAMES), st.just(NO_KEY), st.one_of(times, st.just(-np.inf)), st.just(True)
+)  # fmt: skip
+batches = st.lists(
+    st.lists(st.one_of(quiet_events, quiet_events, events, end_records), min_size=1, max_size=25), max_size=6
+)
+
+
+def plain(closing: Closing) -> tuple[object, ...]:
+    state = closing.state
+    return (
+        closing.session,
+        state.started,
+        state.last,
+        state.n,
+        state.tail,
+        dict(state.counts),
+        dict(closing.peaks),
+        closing.row,
+    )
+
+
+@given(
+    batches=batches,
+    tail=st.integers(0, 4),
+    swept=st.lists(st.booleans(), min_size=6, max_size=6),
+    retried=st.booleans(),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_lua_is_the_twin_of_the_pure_rule(
+    redis_url: str, batches: list[list[Row]], tail: int, swept: list[bool], retried: bool
+) -> None:
+    asyncio.run(_compare(redis_url, replace(SETTINGS, tail=tail), batches, swept, retried))
+
+
+async def _compare(url: str, rule: SessionSettings, batches: list[list[Row]], swept: list[bool], retried: bool) -> None:
+    redis = open_client(url)
+    try:
+        await redis.flushall()
+        stored, pure = StoredSessions(redis), LiveSessions(rule)
+        largest = -np.inf
+        for number, batch in enumerate(batches):
+            rows = rows_of(batch, largest)
+            largest = max(largest, float(rows.time.max()))
+            priors = {name: pure.state(name) for name in set(rows.session) if pure.state(name) is not None}
+            windows, closings = pure.append(rows)
+            for _ in range(1 + retried):
+                found = await stored.append("s", rule, rows, batch_id=f"b{number}" if retried else None)
+            assert found.priors == priors
+            assert [plain(c) for c in found.closings] == [plain(c) for c in closings]
+            same = build_windows(rows, found.by_session, found.priors, rule)
+            assert np.array_equal(same.history, windows.history)
+            assert np.array_equal(same.position, windows.position)
+            for i, name in enumerate(NAMES):
+                state = pure.state(name)
+                if state is not None:
+                    raw = float(np.sin(number + i))
+                    pure.raise_peak(name, state.started, i, raw)
+                    await stored.raise_peaks("s", rule, [Peak(name, state.started, i, raw)])
+                    # A peak found for an epoch that is over by now must not stick to the next one.
+                    await stored.raise_peaks("s", rule, [Peak(name, state.started - 0.5, i, 99.0)])
+            if swept[number]:
+                watermark = largest - rule.lateness_s
+                assert [plain(c) for c in await stored.sweep("s", rule, watermark)] == [
+                    plain(c) for c in pure.sweep(watermark)
+                ]
+            assert await stored.count_live("s") == len(pure)
+            for name in NAMES:
+                assert await stored.read("s", name) == pure.state(name)
+    finally:
+        await redis.aclose()
+
+
+async def test_set_of_closings_does_not_depend_on_batch_cuts(redis: Redis) -> None:
+    rng = np.random.default_rng(5)
+    stream = [Row(f"n{rng.integers(40)}", int(rng.integers(5)), float(i // 3), False) for i in range(600)]
+    rule = replace(SETTINGS, idle_s=25.0)
+
+    async def closed(source: str, size: int) -> list[tuple[object, ...]]:
+        stored = StoredSessions(redis)
+        largest, found = -np.inf, []
+        for a in range(0, len(stream), size):
+            rows = rows_of(stream[a : a + size], largest)
+            largest = max(largest, float(rows.time.max()))
+            done = await stored.append(source, rule, rows, sweep_to=float(rows.watermark[-1]))
+            found += [plain(c)[:-1] for c in done.closings]
+        found += [plain(c)[:-1] for c in await stored.sweep(source, rule, largest - rule.lateness_s)]
+        return sorted(found, key=str)
+
+    one = await closed("one", 600)
+    assert len(one) > 50
+    assert await closed("many", 7) == one
+    assert await closed("each", 1) == one
+
+
+async def test_retried_batch_changes_nothing_and_gets_the_same_answer(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    await stored.append("s", SETTINGS, rows_of([*run_of("a", [1, 2]), Row("z", 1, 0.0, False)]))
+    await stored.raise_peaks("s", SETTINGS, [Peak("z", 0.0, 3, 0.25)])
+    rows = rows_of([*run_of("a", [3, 4], start=20.0), Row("b", 5, 21.0, True)], prior_max=1.0)
+    first = await stored.append("s", SETTINGS, rows, sweep_to=19.0, batch_id="k")
+    state = await stored.read("s", "a")
+    second = await stored.append("s", SETTINGS, rows, sweep_to=19.0, batch_id="k")
+    assert second == first
+    assert await stored.read("s", "a") == state
+    await stored.forget("s", "k")
+    third = await stored.append("s", SETTINGS, rows, sweep_to=19.0, batch_id="k")
+    assert third != first
+    assert await redis.ttl(keys.appended(keys.partition_of(b"a"), "s", "k")) in range(800, 901)
+
+
+async def test_retry_after_half_the_partitions_were_appended_completes_the_rest(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    names = [f"n{i}" for i in range(40)]
+    half = [name for name in names if keys.partition_of(name.encode()) < 8]
+    everyone = rows_of([Row(name, 1, 0.0, False) for name in names])
+    await stored.append("s", SETTINGS, rows_of([Row(name, 1, 0.0, False) for name in half]), batch_id="k")
+    await stored.append("s", SETTINGS, everyone, batch_id="k")
+    for name in names:
+        state = await stored.read("s", name)
+        assert state is not None
+        assert state.n == 1
+
+
+async def test_end_closes_with_its_peaks_and_the_next_line_opens_a_new_epoch(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    await stored.append("s", SETTINGS, rows_of(run_of("a", [1, 2, 2])))
+    for raw in (0.5, 2.5, 1.5):
+        await stored.raise_peaks("s", SETTINGS, [Peak("a", 0.0, 0, raw), Peak("a", 0.0, 7, -raw)])
+    assert await stored.read_peaks("s", "a") == {0: 2.5, 7: -0.5}
+    batch = [Row("a", 3, 3.0, False), Row("a", NO_KEY, -np.inf, True), Row("a", 9, 4.0, False)]
+    found = await stored.append("s", SETTINGS, rows_of(batch, 2.0))
+    (closing,) = found.closings
+    assert plain(closing) == ("a", 0.0, 3.0, 4, (2, 2, 3), {1: 1, 2: 2, 3: 1}, {0: 2.5, 7: -0.5}, 1)
+    state = await stored.read("s", "a")
+    assert state is not None
+    assert (state.started, state.n) == (4.0, 1)
+    assert await stored.read_peaks("s", "a") == {}
+
+
+async def test_sweep_closes_the_longest_silent_first_and_no_more_than_the_limit(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    same = [name for name in (f"n{i}" for i in range(200)) if keys.partition_of(name.encode()) == 3][:6]
+    batch = [Row(name, 1, float(10 - i), False) for i, name in enumerate(same)]
+    await stored.append("s", SETTINGS, rows_of(batch))
+    assert await stored.oldest("s") == 5.0
+    first = await stored.sweep("s", SETTINGS, 1000.0, sweep_limit=4)
+    assert [c.session for c in first] == same[:1:-1]
+    assert all(c.row is None for c in first)
+    assert [c.session for c in await stored.sweep("s", SETTINGS, 1000.0)] == same[1::-1]
+    assert await stored.sweep("s", SETTINGS, 1000.0) == []
+    assert await stored.oldest("s") is None
+
+
+async def test_append_sweeps_the_partitions_that_it_touches(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    mate, other = (
+        next(f"n{i}" for i in range(99) if (keys.partition_of(b"n%d" % i) == 2) is at) for at in (True, False)
+    )
+    host = next(f"m{i}" for i in range(99) if keys.partition_of(b"m%d" % i) == 2)
+    await stored.append("s", SETTINGS, rows_of([Row(mate, 1, 0.0, False), Row(other, 1, 0.0, False)]))
+    found = await stored.append("s", SETTINGS, rows_of([Row(host, 1, 50.0, False)], 0.0), sweep_to=48.0)
+    assert [c.session for c in found.closings] == [mate]
+    assert await stored.read("s", other) is not None
+
+
+async def test_very_varied_and_very_long_sessions_survive(redis: Redis) -> None:
+    stored, pure = StoredSessions(redis), LiveSessions(replace(SETTINGS, tail=255))
+    many = list(range(1, 9_001))
+    for part in (many[:4000], many[4000:], [1] * 70_000, [5]):
+        rows = rows_of([Row("node", key, 1.0, False) for key in part], 1.0)
+        pure.append(rows)
+        await stored.append("s", pure.settings, rows)
+    state = await stored.read("s", "node")
+    assert state == pure.state("node")
+    assert state is not None
+    assert (state.n, state.counts[1], len(state.tail)) == (79_001, 70_001, 255)
+
+
+async def test_thousands_of_sessions_in_one_batch(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    batch = [Row(f"s{i}", 1, 0.0, False) for i in range(40_000)]
+    assert (await stored.append("s", SETTINGS, rows_of(batch))).priors == {}
+    found = await stored.append("s", SETTINGS, rows_of([replace(row, ends=True) for row in batch], 0.0))
+    assert len(found.priors) == len(found.closings) == 40_000
+    assert [c.row for c in found.closings] == list(range(40_000))
+    assert await stored.count_live("s") == 0
+
+
+async def test_sources_do_not_share_sessions_and_reset_forgets_one(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    for source in ("s", "t"):
+        await stored.append(source, SETTINGS, rows_of(run_of("a", [1])))
+    await stored.reset("s")
+    assert await stored.read("s", "a") is None
+    assert await stored.count_live("s") == 0
+    assert await stored.count_live("t") == 1
+
+
+async def test_live_sessions_have_a_lifetime(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    await stored.append("s", SETTINGS, rows_of(run_of("a", [1])))
+    await stored.raise_peaks("s", SETTINGS, [Peak("a", 0.0, 0, 1.0)])
+    p = keys.partition_of(b"a")
+    for key in (keys.live(p, "s"), keys.idle(p, "s"), keys.peaks(p, "s")):
+        assert 0 < await redis.ttl(key) <= keys.live_ttl_s(SETTINGS.idle_s)
+
+
+@pytest.mark.parametrize(("key", "tail"), [(MAX_KEY + 1, 3), (-2, 3), (1, 256)])
+async def test_what_does_not_fit_is_refused_before_anything_is_appended(redis: Redis, key: int, tail: int) -> None:
+    with pytest.raises(ValueError):
+        await StoredSessions(redis).append("s", replace(SETTINGS, tail=tail), rows_of(run_of("a", [key])))
+    assert await redis.dbsize() == 1
+
+
+async def test_script_is_loaded_again_after_redis_forgot_it(redis: Redis) -> None:
+    stored = StoredSessions(redis)
+    await stored.append("s", SETTINGS, rows_of(run_of("a", [1])))
+    await redis.script_flush()
+    await stored.append("s", SETTINGS, rows_of([Row(f"n{i}", 1, 0.0, False) for i in range(50)]))
+    assert await stored.count_live("s") == 51
