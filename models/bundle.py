@@ -70,7 +70,9 @@ class Manifest:
             raise BundleError(f"{MANIFEST} was changed after the bundle was made; restore the bundle or train it again")
         strange = sorted(set(body) ^ set(cls.__dataclass_fields__))
         if strange or not isinstance(body["files"], dict):
-            raise BundleError(f"{MANIFEST} lacks or adds fields ({', '.join(strange) or 'files'}); train the source again")
+            raise BundleError(
+                f"{MANIFEST} lacks or adds fields ({', '.join(strange) or 'files'}); train the source again"
+            )
         try:
             return cls(**{**body, "session": SessionSettings(**body["session"])})
         except TypeError as error:
@@ -125,7 +127,14 @@ class Bundle:
 
     def judge(self, provider: str = "cpu", threads: int = 1) -> Judge:
         """Detectors and ensemble, ready to score on ``provider`` (``auto``, ``cuda`` or ``cpu``)."""
-        return load_judge(self.manifest.detectors, self.files, provider, threads)
+        judge = load_judge(self.manifest.detectors, self.files, provider, threads)
+        for detector in judge.events:
+            if detector.window > self.manifest.session.tail:
+                raise BundleError(
+                    f"{detector.name} needs {detector.window} keys of history, but sessions keep "
+                    f"{self.manifest.session.tail}; train the bundle again"
+                )
+        return judge
 
 
 def _digest(body: Mapping[str, Any]) -> str:

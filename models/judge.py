@@ -10,7 +10,7 @@ Does not know templates' texts, sessions' storage, nor incidents.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,11 @@ from models.vocabulary import END
 
 CACHE_ROWS = 200_000
 """Raw outputs kept per detector; the whole cache is dropped when full, which costs one cold batch."""
+
+REASONS_KEPT = 5_000
+"""Explanations kept; dropped whole when full."""
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,19 @@ class RawCache:
         if len(keys) == 0:
             return np.empty(0, dtype=np.float64)
         window = self.detector.window
+        if window == 0:
+            # No network behind it: asking is cheaper than remembering.
+            return self.detector.score(history[:, :0], keys)
         cells = np.empty((len(keys), window + 1), dtype=np.int32)
         cells[:, :window] = history[:, history.shape[1] - window :]
         cells[:, window] = keys
         names: list[bytes] = cells.view(f"V{cells.shape[1] * 4}").ravel().tolist()
-        first: dict[bytes, int] = {}
         known = self._raw
+        raws = list(map(known.get, names))
+        if None not in raws:
+            self.hits += len(names)
+            return np.array(raws, dtype=np.float64)
+        first: dict[bytes, int] = {}
         for i, name in enumerate(names):
             if name not in known and name not in first:
                 first[name] = i
@@ -118,6 +130,9 @@ class Judge:
         self.ensemble = ensemble
         self.known = known
         self.caches = {detector.name: RawCache(detector) for detector in self.events}
+        # The same few causes ring again and again; what explains them is worked out once.
+        self._row_reasons: dict[bytes, list[Reason]] = {}
+        self._end_reasons: dict[tuple[object, ...], list[Reason]] = {}
 
     def rows(self, history: Int64, keys: Int64) -> Judgement:
         """Judge events: ``history`` int64 [k, h >= every member's window], ``keys`` int64 [k]."""
@@ -150,23 +165,32 @@ class Judge:
 
     def row_reasons(self, judgement: Judgement, at: int, history: Int64, key: int) -> list[Reason]:
         """Why row ``at`` rang, the strongest member first; ``history`` int64 [h] and ``key`` are the row's own."""
-        reasons = []
-        for name, raw, score, share in self._parts(judgement, at):
-            detector = self.caches[name].detector
-            because = detector.explain(history[len(history) - detector.window :], key)
-            reasons.append(Reason(name, raw, score, share, because))
+        about = history.tobytes() + key.to_bytes(8, "little", signed=True)
+        reasons = self._row_reasons.get(about)
+        if reasons is None:
+            reasons = []
+            for name, raw, score, share in self._parts(judgement, at):
+                detector = self.caches[name].detector
+                because = detector.explain(history[len(history) - detector.window :], key)
+                reasons.append(Reason(name, raw, score, share, because))
+            _remember(self._row_reasons, about, reasons)
         return reasons
 
     def closing_reasons(self, judgement: Judgement, at: int, closing: Closing, tail: int) -> list[Reason]:
         """Why closed session ``at`` rang, the strongest member first."""
-        by_name = {detector.name: detector for detector in self.sessions}
-        reasons = []
-        for name, raw, score, share in self._parts(judgement, at):
-            if name in by_name:
-                because = by_name[name].explain(closing.state.counts)
-            else:
-                because = self._explain_peak(name, raw, closing, tail)
-            reasons.append(Reason(name, raw, score, share, because))
+        state = closing.state
+        about = (state.tail[-tail:], *sorted(state.counts.items()), *sorted(closing.peaks.items()))
+        reasons = self._end_reasons.get(about)
+        if reasons is None:
+            by_name = {detector.name: detector for detector in self.sessions}
+            reasons = []
+            for name, raw, score, share in self._parts(judgement, at):
+                if name in by_name:
+                    because = by_name[name].explain(state.counts)
+                else:
+                    because = self._explain_peak(name, raw, closing, tail)
+                reasons.append(Reason(name, raw, score, share, because))
+            _remember(self._end_reasons, about, reasons)
         return reasons
 
     def _explain_peak(self, name: str, raw: float, closing: Closing, tail: int) -> dict[str, Any]:
@@ -190,6 +214,12 @@ class Judge:
         whole = sum(part.evidence for part in parts) or 1.0
         taking = sorted((p for p in parts if p.evidence > 0), key=lambda p: (-p.evidence, p.name))
         return [(part.name, raws[part.name], part.score, part.evidence / whole) for part in taking]
+
+
+def _remember(known: dict[K, list[Reason]], about: K, reasons: list[Reason]) -> None:
+    if len(known) >= REASONS_KEPT:
+        known.clear()
+    known[about] = reasons
 
 
 def end_histories(closings: Sequence[Closing], tail: int) -> Int64:

@@ -195,31 +195,38 @@ def build_windows(
     row_of: list[int] = []
     position: list[int] = []
     started: list[float] = []
+    plain = not (any(ends) or NO_KEY in keys)
+    idle_s = settings.idle_s
     for session, numbers in by_session.items():
         prior = priors.get(session)
-        own = [keys[r] for r in numbers]
-        segments = cut(
-            prior, own, [times[r] for r in numbers], [marks[r] for r in numbers], [ends[r] for r in numbers],
-            settings.idle_s,
-        )  # fmt: skip
+        first, final = numbers[0], numbers[-1]
+        if plain and (times[first] if prior is None else prior.last) + idle_s >= marks[final]:
+            # The usual case: no row of this session can close it. ``last`` only grows, the watermark is largest at the
+            # final row, so what holds for the first ``last`` and the final mark holds for every row between.
+            begun = times[first] if prior is None else prior.started
+            segments = [Segment(0, len(numbers), begun, times[final], prior is not None, None)]
+        else:
+            own_rows = [(keys[r], times[r], marks[r], ends[r]) for r in numbers]
+            own_keys, own_times, own_marks, own_ends = zip(*own_rows, strict=True)
+            segments = cut(prior, own_keys, own_times, own_marks, own_ends, idle_s)
         for segment in segments:
             seen = 0
             if segment.continues and prior is not None:
                 seen = prior.n
                 known = prior.tail[-h:] if h else ()
-                flat.extend(padding[len(known) :])
-                flat.extend(known)
+                flat += padding[len(known) :]
+                flat += known
             else:
-                flat.extend(padding)
-            for i in range(segment.start, segment.stop):
-                if own[i] == NO_KEY:
-                    continue
-                cells.append(len(flat))
-                flat.append(own[i])
-                row_of.append(numbers[i])
-                position.append(seen)
-                started.append(segment.started)
-                seen += 1
+                flat += padding
+            own = numbers[segment.start : segment.stop]
+            if not plain:
+                own = [r for r in own if keys[r] != NO_KEY]
+            count = len(own)
+            cells += range(len(flat), len(flat) + count)
+            flat += [keys[r] for r in own]
+            row_of += own
+            position += range(seen, seen + count)
+            started += [segment.started] * count
     cell = np.asarray(cells, dtype=np.int64)
     history = (
         np.asarray(flat, dtype=np.int64)[cell[:, None] + np.arange(-h, 0)] if len(cell) else np.empty((0, h), np.int64)

@@ -74,6 +74,8 @@ class Core:
         self._templates = templates
         self.desk = IncidentDesk(self.redis, self.sources, self.metrics, clock)
         self._workers: dict[str, Worker] = {}
+        self._retired: list[Worker] = []
+        """Of sources that were configured anew: they answer what they took."""
         self._closers: dict[str, Closer] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._connected = False
@@ -87,7 +89,7 @@ class Core:
 
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
-        workers = list(self._workers.values())
+        workers = [*self._workers.values(), *self._retired]
         _, late = await asyncio.wait(
             [asyncio.create_task(worker.drain()) for worker in workers] or [asyncio.create_task(asyncio.sleep(0))],
             timeout=self.settings.drain_s,
@@ -186,6 +188,7 @@ class Core:
         gauge = self.metrics.queue_lines.labels(live.name)
         replaced = self._workers.get(live.name)
         if replaced is not None:
+            self._retired.append(replaced)
             self._tasks.append(asyncio.create_task(replaced.drain()))
         self._workers[live.name] = Worker(process.run, self.settings.batch_lines, self.settings.queue_lines, gauge.set)
         self._closers[live.name] = Closer(

@@ -21,7 +21,7 @@ class Settings(BaseSettings):
 
     redis_url: str | None = Field(
         None,
-        description="Redis server (`redis://`, `rediss://`, `unix://`); default: a private one under the data directory",
+        description="Redis server (`redis://`, `rediss://`, `unix://`); default: a private one under data_dir",
     )
     data_dir: Path = Field(Path("data"), description="where the private Redis and local bundles lie")
     bundles_dir: str | None = Field(

@@ -293,7 +293,7 @@ def _drain(value: object) -> DrainSettings:
         depth=section.integer("depth", usual.depth, least=3),
         similarity=similarity,
         max_children=section.integer("max_children", usual.max_children, least=2),
-        max_templates=section.integer("max_templates", usual.max_templates, least=1),
+        max_templates=section.integer("max_templates", usual.max_templates, least=1, most=usual.max_templates),
         new_per_minute=section.integer("new_per_minute", usual.new_per_minute, least=1),
     )
 

@@ -75,9 +75,11 @@ class Section:
             raise ConfigError(f"{self.label(name)} must be a number above {above:g}, not {value!r}")
         return float(value)
 
-    def integer(self, name: str, default: int, *, least: int) -> int:
-        """A whole number of at least ``least``."""
+    def integer(self, name: str, default: int, *, least: int, most: int | None = None) -> int:
+        """A whole number of at least ``least`` and, where given, at most ``most``."""
         value = self._value.get(name, default)
+        if isinstance(value, int) and most is not None and value > most:
+            raise ConfigError(f"{self.label(name)} must be at most {most}, not {value!r}")
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigError(f"{self.label(name)} must be a whole number of at least {least}, not {value!r}")
         return value

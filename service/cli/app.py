@@ -11,6 +11,7 @@ from rich.text import Text
 
 from models.errors import TocsinError
 from service.cli import bundles, demo, evaluate, parse, replay, serve, sources, train
+from service.cli.show import harmless
 
 app = typer.Typer(
     name="tocsin",
@@ -34,8 +35,8 @@ def main() -> None:
     try:
         app()
     except TocsinError as error:
-        # As plain text: what stands in it may come from a log line.
-        Console(stderr=True).print(Text(f"error: {error}", style="red"), soft_wrap=True)
+        # As plain, harmless text: what stands in it may come from a log line.
+        Console(stderr=True).print(Text(f"error: {harmless(str(error))}", style="red"), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -88,7 +88,8 @@ def table_of(protocol: Protocol) -> Table:
         f"{protocol.epochs} epochs closed in the whole log)",
         title_justify="left",
         box=None,
-        padding=(0, 2, 0, 0),
+        # Fits 80 columns with counts of five digits: what a pipe or a build log has.
+        padding=(0, 1, 0, 0),
         title_style="bold",
     )
     for column in ("detector", "TP", "FP", "FN", "TN", "P", "R", "F1", "FPR", "MCC", "AUC"):

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -79,7 +80,8 @@ class BatchProcess:
         ids = await self._templates.learn(live, records, ids, arrival)
         events = live.parser.events(records, ids, merged.ends)
         appended, rows = await self._append(events, began, batch_id)
-        judged = await self._stage("judge", self._judge, events, rows, appended)
+        # Encoded in the same thread, before it is known whether the report is stored: without that nothing is sent.
+        judged, answers = await self._thread(self._judge_and_answer, jobs, merged, records, events, rows, appended)
         began_report = perf_counter()
 
         def line_of(row: int) -> str | None:
@@ -89,7 +91,7 @@ class BatchProcess:
         await self._reporter.report(live, judged, line_of, batch_id, arrival)
         self._metrics.stage_seconds.labels("report").observe(perf_counter() - began_report)
         self._count(jobs, merged, records, events, rows)
-        return await self._stage("answer", self._answers, jobs, merged, records, events, judged)
+        return answers
 
     def _split(self, merged: Merged, arrival: float) -> Records:
         records = self.live.parser.split(merged.lines, arrival, merged.sessions, merged.times)
@@ -112,10 +114,18 @@ class BatchProcess:
         self._metrics.stage_seconds.labels("windows").observe(perf_counter() - began_append)
         return appended, rows
 
-    def _judge(self, events: Events, rows: Rows, appended: Appended) -> Judged:
+    def _judge_and_answer(
+        self, jobs: list[Job], merged: Merged, records: Records, events: Events, rows: Rows, appended: Appended
+    ) -> tuple[Judged, list[Answer]]:
         live = self.live
+        began = perf_counter()
         windows = build_windows(rows, appended.by_session, appended.priors, live.settings)
-        return judge_batch(live.name, live.judge, live.settings, events, windows, appended.closings, live.text_of)
+        judged = judge_batch(live.name, live.judge, live.settings, events, windows, appended.closings, live.text_of)
+        between = perf_counter()
+        answers = self._answers(jobs, merged, records, events, judged)
+        self._metrics.stage_seconds.labels("judge").observe(between - began)
+        self._metrics.stage_seconds.labels("answer").observe(perf_counter() - between)
+        return judged, answers
 
     def _answers(
         self, jobs: list[Job], merged: Merged, records: Records, events: Events, judged: Judged
@@ -156,6 +166,9 @@ class BatchProcess:
     async def _stage(self, name: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run CPU work in a worker thread and note how long it took."""
         began = perf_counter()
-        result = await asyncio.get_running_loop().run_in_executor(self._executor, lambda: work(*args, **kwargs))
+        result = await self._thread(work, *args, **kwargs)
         self._metrics.stage_seconds.labels(name).observe(perf_counter() - began)
         return result
+
+    async def _thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))

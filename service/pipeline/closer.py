@@ -60,15 +60,15 @@ class Closer:
 
     async def _sweep_once(self, mark: float, now: float) -> int:
         live = self._live
-        batch_id = f"sweep-{await sweeps.number(self._redis, live.name)}"
         self._unreported = True
         async with live.lock:
+            batch_id = f"sweep-{await sweeps.number(self._redis, live.name)}"
             closings = await self._sessions.sweep(live.name, live.settings, mark, batch_id)
             judged = await asyncio.get_running_loop().run_in_executor(self._executor, self._judge, closings)
             await self._reporter.report(live, judged, lambda _: None, batch_id, now)
-        await sweeps.done(self._redis, live.name)
-        self._unreported = False
-        await self._sessions.forget(live.name, batch_id)
+            await sweeps.done(self._redis, live.name)
+            self._unreported = False
+            await self._sessions.forget(live.name, batch_id)
         return len(closings)
 
     def _judge(self, closings: list[Closing]) -> Judged:

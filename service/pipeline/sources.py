@@ -153,10 +153,13 @@ class Sources:
 
     async def activate(self, name: str, version: str, reset_sessions: bool) -> dict[str, Any]:
         """Make a version live for all replicas. NotFound, BundleError, or Conflict where sessions cannot go on."""
-        live = await self.get(name)
         if version not in await self._thread(self._store.versions, name):
             raise NotFound(f"source {name!r} has no version {version!r}; GET /models lists them")
         bundle = await self._bundle(name, version)
+        try:
+            live = await self.get(name)
+        except BundleError:
+            return await self._replace_unreadable(bundle, reset_sessions)
         same_tree = bundle.manifest.tree_id == live.tree.tree_id
         same_rule = bundle.source.fingerprint() == live.source.fingerprint()
         if not reset_sessions and not (same_tree and same_rule):
@@ -164,14 +167,33 @@ class Sources:
             raise Conflict(f"version {version} has {what}; activate it with reset_sessions: true")
         async with live.lock:
             if reset_sessions:
-                await self._sessions.reset(name)
-                await watermark.reset(self._redis, name)
-                if not same_tree:
-                    await trees.replace(self._redis, name, orjson.loads(bundle.files[TEMPLATES]))
+                await self._reset(bundle, same_tree)
             await sources.activate(self._redis, name, version)
             await self._templates.catch_up(live)
             await self._switch(live, version)
         return {"source": name, "live": version, "reset_sessions": reset_sessions}
+
+    async def _replace_unreadable(self, bundle: Bundle, reset_sessions: bool) -> dict[str, Any]:
+        """Make a version live in the place of one that cannot be loaded, which no replica may have got to run."""
+        name = bundle.source.name
+        stored = await trees.load(self._redis, name)
+        same_tree = stored is None or stored.snapshot["tree_id"] == bundle.manifest.tree_id
+        if not reset_sessions and not same_tree:
+            raise Conflict(f"version {bundle.version} has another template tree; activate it with reset_sessions: true")
+        if reset_sessions:
+            await self._reset(bundle, same_tree)
+        await sources.activate(self._redis, name, bundle.version)
+        await self.get(name)
+        self.problems.pop(name, None)
+        return {"source": name, "live": bundle.version, "reset_sessions": reset_sessions}
+
+    async def _reset(self, bundle: Bundle, same_tree: bool) -> None:
+        """Forget live sessions and the clock, and the tree where the bundle brings another."""
+        name = bundle.source.name
+        await self._sessions.reset(name)
+        await watermark.reset(self._redis, name)
+        if not same_tree:
+            await trees.replace(self._redis, name, orjson.loads(bundle.files[TEMPLATES]))
 
     async def _load(self, name: str) -> LiveSource:
         newest = await self._thread(self._store.newest, name)

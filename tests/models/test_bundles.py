@@ -68,7 +68,9 @@ def test_version_is_never_written_again(store: BundleStore) -> None:
     assert store.load("shop", "1") == bundle_of("1")
 
 
-@pytest.mark.parametrize("name", ["../x", "..", ".", "", "a/b", "/etc", "a\\b", "a b", "-x", "x" * 65, "a\n", "{x}", "ü"])
+@pytest.mark.parametrize(
+    "name", ["../x", "..", ".", "", "a/b", "/etc", "a\\b", "a b", "-x", "x" * 65, "a\n", "{x}", "ü"]
+)
 def test_name_that_could_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     store = BundleStore(tmp_path / "bundles", shipped=None)
     for source, version in ((name, "1"), ("shop", name)):

@@ -88,11 +88,11 @@ def test_cache_asks_for_each_distinct_window_once_and_counts() -> None:
 
 
 def test_full_cache_is_dropped_and_filled_anew() -> None:
-    detector = Sum(0)
+    detector = Sum(1)
     cache = RawCache(detector, 2)
-    nothing = np.empty((1, 0), dtype=np.int64)
+    same = np.array([[7]])
     for key in (1, 2, 3, 3, 1):
-        cache.score(nothing, np.array([key]))
+        cache.score(same, np.array([key]))
     assert detector.asked == 4
 
 

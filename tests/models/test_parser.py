@@ -1,10 +1,11 @@
 """Records and template ids become rows: one for each session of a line, end records in their place."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.parser import End, Events, Parser
@@ -89,13 +90,16 @@ def golden() -> list[str]:
     return blocks.golden_log()
 
 
+@settings(max_examples=30)
 @given(cuts=st.lists(st.integers(1, 350), max_size=5))
 def test_rows_are_the_same_in_one_batch_or_in_many(golden: list[str], cuts: list[int]) -> None:
     whole = learned(parser_of(), golden)
     parser = parser_of()
     edges = sorted({0, *(cut for cut in cuts if cut < len(golden)), len(golden)})
-    parts = [(start, learned(parser, golden[start:stop])) for start, stop in zip(edges, edges[1:], strict=False)]
+    parts = [(start, learned(parser, golden[start:stop])) for start, stop in pairwise(edges)]
     assert [session for _, part in parts for session in part.session] == whole.session
     for column in ("key", "time", "ends"):
-        np.testing.assert_array_equal(np.concatenate([getattr(part, column) for _, part in parts]), getattr(whole, column))
+        np.testing.assert_array_equal(
+            np.concatenate([getattr(part, column) for _, part in parts]), getattr(whole, column)
+        )
     assert np.concatenate([part.index + start for start, part in parts]).tolist() == whole.index.tolist()

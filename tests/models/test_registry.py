@@ -57,7 +57,9 @@ def test_missing_file_is_named(files: Files, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["new_event.json", "length.json", ENSEMBLE])
-@pytest.mark.parametrize("content", [b"not json", b"[1]", b"7", b"{}", b"null", b'{"known": "x", "members": [], "shortest": {}}'])
+@pytest.mark.parametrize(
+    "content", [b"not json", b"[1]", b"7", b"{}", b"null", b'{"known": "x", "members": [], "shortest": {}}']
+)
 def test_damaged_state_is_refused(files: Files, name: str, content: bytes) -> None:
     files[name] = content
     with pytest.raises(BundleError, match="restore"):

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def in_batches(lines: Sequence[Line], cuts: Sequence[int], h: int) -> tuple[dict
     closings: list[Closing] = []
     largest = -np.inf
     edges = sorted({0, *cuts, len(lines)})
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         rows = rows_of(lines[start:stop], largest)
         largest = float(rows.time.max(initial=largest))
         found, closed = live.append(rows)
@@ -187,9 +188,7 @@ def test_peak_is_the_largest_and_goes_with_its_epoch() -> None:
 def test_windows_need_only_the_state_before_the_batch() -> None:
     prior = SessionState(started=7.0, last=8.0, n=40, tail=(4, 5, 6), counts={4: 20, 5: 10, 6: 10})
     rows = rows_of([("a", 1, 9.0, False), ("b", 2, 9.0, False)])
-    windows = build_windows(
-        rows, group_by_session(rows.session), {"a": prior}, SessionSettings(5, IDLE_S, LATENESS_S)
-    )
+    windows = build_windows(rows, group_by_session(rows.session), {"a": prior}, SessionSettings(5, IDLE_S, LATENESS_S))
     assert windows.history.tolist() == [[-1, -1, 4, 5, 6], [-1] * 5]
     assert windows.position.tolist() == [40, 0]
     assert windows.started.tolist() == [7.0, 9.0]

@@ -253,9 +253,7 @@ class Link:
             self._writers -= {writer, to_redis}
 
     @staticmethod
-    async def _carry_back(
-        from_redis: asyncio.StreamReader, writer: asyncio.StreamWriter, muted: asyncio.Event
-    ) -> None:
+    async def _carry_back(from_redis: asyncio.StreamReader, writer: asyncio.StreamWriter, muted: asyncio.Event) -> None:
         try:
             while data := await from_redis.read(1 << 20):
                 if muted.is_set():

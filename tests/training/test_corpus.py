@@ -64,7 +64,7 @@ def test_train_share_out_of_range_is_an_error(share: float) -> None:
 
 def test_share_that_leaves_nothing_to_train_on_is_an_error() -> None:
     records = split_log(blocks.source(), [line("blk_1", 0), line("blk_2", 0)], NOW)
-    with pytest.raises(DataError, match="2 sessions and a train share of 0.4: nothing to train on"):
+    with pytest.raises(DataError, match=r"2 sessions and a train share of 0\.4: nothing to train on"):
         split_sessions(records, 0.4)
 
 

@@ -165,16 +165,12 @@ def test_sessions_that_nobody_labelled_count_for_nothing(bundle: Bundle, lines: 
     ("share", "sessions", "count_vector"),
     [(0.6, 2990, Confusion(tp=80, fp=15, fn=0, tn=2895)), (0.5, 3738, Confusion(tp=93, fp=700, fn=0, tn=2945))],
 )
-def test_hdfs_gives_the_golden_counts(
-    datasets_dir: Path, share: float, sessions: int, count_vector: Confusion
-) -> None:
+def test_hdfs_gives_the_golden_counts(datasets_dir: Path, share: float, sessions: int, count_vector: Confusion) -> None:
     """From 50 % on, a burst of new normal behaviour defeats every method that knows normals only."""
     lines = read_lines([datasets_dir / "hdfs" / "hdfs.log.gz"])
     labels = read_labels(datasets_dir / "hdfs" / "labels.csv")
     settings = TrainSettings(train_share=share, detectors=SIMPLE)
-    bundle = train(
-        Source.load("hdfs"), Input(lines, {}, labels, NOW), settings, version="1", tree_id="t", created=1.0
-    )
+    bundle = train(Source.load("hdfs"), Input(lines, {}, labels, NOW), settings, version="1", tree_id="t", created=1.0)
     whole, streamed = evaluate(bundle, lines, labels, NOW)
     assert (whole.sessions, whole.epochs) == (sessions, 7475)
     assert streamed.epochs > whole.epochs

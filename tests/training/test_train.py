@@ -44,7 +44,7 @@ def late_line(text: str) -> str:
 def test_nothing_of_the_test_part_is_mined_or_trained_on() -> None:
     lines = normal_lines()
     planted = [late_line(f"planted words about blk_99999 number {at}") for at in range(5)]
-    with_plant, without = prepared(lines + planted), prepared(lines + [late_line("served blk_99999 to 10.0.0.3:5001")])
+    with_plant, without = prepared(lines + planted), prepared([*lines, late_line("served blk_99999 to 10.0.0.3:5001")])
     assert not any("planted" in text for text in with_plant.tree.texts().values())
     assert with_plant.tree.snapshot() == without.tree.snapshot()
     assert "blk_99999" in with_plant.split.test
@@ -82,7 +82,7 @@ def test_labels_of_another_log_are_an_error_that_shows_both() -> None:
 def test_log_in_which_all_is_anomalous_cannot_be_trained_on() -> None:
     lines = normal_lines()
     names = {session.session: True for session in prepared(lines).sessions}
-    with pytest.raises(DataError, match="^0 normal sessions closed before the test part are too few"):
+    with pytest.raises(DataError, match=r"^0 normal sessions closed before the test part are too few"):
         prepared(lines, names)
 
 
@@ -102,9 +102,7 @@ def test_too_short_a_log_says_what_to_do() -> None:
         ({"detectors": ("",)}, "no detector ''"),
     ],
 )
-def test_settings_that_cannot_be_are_refused_before_anything_is_read(
-    settings: dict[str, object], message: str
-) -> None:
+def test_settings_that_cannot_be_are_refused_before_anything_is_read(settings: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
         TrainSettings(**settings)  # type: ignore[arg-type]
 

@@ -106,3 +106,9 @@ def test_fingerprint_changes_with_what_old_state_depends_on_and_with_nothing_els
     assert changed(timestamp={"formats": ["%y%m%d %H%M%S"], "timezone": "+01:00"})
     assert changed(starts_with="^[0-9]")
     assert not changed(idle_s=5.0, ends_on=["bye"], max_line_bytes=10, lateness_s=1.0)
+
+
+def test_more_templates_than_state_can_hold_are_refused() -> None:
+    plain = {"name": "s", "header": {"kind": "raw"}, "session": {"whole": True}}
+    with pytest.raises(ConfigError, match="max_templates must be at most 20000"):
+        Source.from_dict({**plain, "drain": {"max_templates": 20_001}})

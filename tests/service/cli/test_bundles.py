@@ -1,6 +1,8 @@
 """`tocsin bundles list|show`: versions, card and manifest."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -43,3 +45,11 @@ def test_bundle_that_is_not_there_names_what_is(run: CliRunner, workplace: Workp
 def test_command_without_a_verb_is_wrong_usage(run: CliRunner) -> None:
     assert run.invoke(app, ["bundles"]).exit_code == 2
     assert run.invoke(app, ["bundles", "drop"]).exit_code == 2
+
+
+def test_expected_error_is_one_line_and_ends_with_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "service", "bundles", "show"]
+    done = subprocess.run([*command, "shop/9"], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no bundle shop/9")

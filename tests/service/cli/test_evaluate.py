@@ -39,9 +39,7 @@ def test_people_get_a_table_and_recall_by_kind_with_markup_made_harmless(
     assert "[red]lost: 1 of 1" in shown
 
 
-def test_verdicts_are_written_line_by_line(
-    run: CliRunner, workplace: Workplace, bundle: Path, tmp_path: Path
-) -> None:
+def test_verdicts_are_written_line_by_line(run: CliRunner, workplace: Workplace, bundle: Path, tmp_path: Path) -> None:
     path = tmp_path / "verdicts.ndjson"
     done = run.invoke(app, ["evaluate", str(bundle), "--logs", str(workplace.log), "--verdicts", str(path)])
     assert (done.exit_code, done.stdout) == (0, "")
@@ -90,8 +88,6 @@ def test_tampered_bundle_is_refused(run: CliRunner, workplace: Workplace, bundle
     for file in bundle.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "ensemble.json").write_bytes(b"{}")
-    done = run.invoke(
-        app, ["evaluate", str(folder), "--logs", str(workplace.log), "--labels", str(workplace.labels)]
-    )
+    done = run.invoke(app, ["evaluate", str(folder), "--logs", str(workplace.log), "--labels", str(workplace.labels)])
     assert isinstance(done.exception, BundleError)
     assert "ensemble.json differs from its sha256" in str(done.exception)
