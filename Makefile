@@ -42,7 +42,7 @@ bench: $(TEST_STAMP) ## measure speed and memory
 train-sample: $(TEST_STAMP) ## train the shipped bundle again from the recorded sample
 	$(VENV)/bin/python -m service train postgres --logs training/sample/postgres.log.gz \
 		--labels training/sample/labels.csv --train-share 0.6 --budget 0.05 \
-		--set deeplog.rule=surprisal --out models/pretrained
+		--set deeplog.rule=surprisal --set deeplog.steps=1200 --out models/pretrained
 
 clean: ## remove .venv and caches (never ./data: it holds your bundles and incidents)
 	rm -rf $(VENV) dist build lightning_logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -22,8 +22,9 @@ class DeepLogSettings:
     """Share of history keys that training hides, so that the network knows what to do with an unknown one."""
     epochs: int = 20
     """Fewer where the held-out loss stops falling, more where they make fewer than ``steps``."""
-    steps: int = 1200
-    """Of the optimiser, at least: a source with few distinct windows has few in an epoch."""
+    steps: int = 300
+    """Of the optimiser, at least: a source with few distinct windows has few in an epoch. Strict programs judged by
+    surprisal gain from more, 1,200 say, as improbable steps become ever less probable."""
     patience: int = 5
     """Of ``epochs``, without a better held-out loss before a fit stops."""
     batch: int = 256
