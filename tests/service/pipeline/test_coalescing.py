@@ -1,0 +1,145 @@
+"""Requests that arrive together become one batch, and each is answered as if it had come alone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from tests.golden import blocks
+from tests.service.serving import Replica, blocks_bundle, later_shop_lines, running, shop_bundle, stored, until
+
+
+@pytest.fixture
+async def replica(redis: Redis, redis_url: str, tmp_path: Path) -> AsyncIterator[Replica]:
+    await redis.ping()
+    async with running(redis_url, stored(tmp_path / "bundles", blocks_bundle(), shop_bundle())) as replica:
+        yield replica
+
+
+async def together(replica: Replica, source: str, bodies: Sequence[dict[str, Any]]) -> list[httpx.Response]:
+    """Answers of requests that all wait while the source is busy, in the order in which they were sent."""
+    worker = replica.core._workers[source]
+    async with replica.core.sources.live[source].lock:
+        tasks = []
+        for number, body in enumerate(bodies):
+            tasks.append(asyncio.create_task(replica.http.post("/ingest", json={"source": source, **body})))
+            # The first one is the worker's own batch already; the others wait.
+            waiting = max(0, number)
+            await until(lambda n=waiting: len(worker._waiting) == n and worker._arrived.is_set(), "it waits")  # type: ignore[misc]
+    return list(await asyncio.gather(*tasks))
+
+
+def comparable(response: httpx.Response) -> dict[str, Any]:
+    """An answer without what differs by when it was made: a template that widens later reads wider then."""
+    answer = response.json()
+    versions = {name: value for name, value in answer.pop("versions").items() if name != "tree_version"}
+    # A session that silence ended goes to whichever request moved the clock or swept it.
+    lines = [{**v, "template": None} for v in answer.pop("verdicts") if v["index"] is not None]
+    for verdict in lines:
+        verdict["reasons"] = [reason["detector"] for reason in verdict["reasons"]]
+    return {"status": response.status_code, **answer, "verdicts": lines, "versions": versions}
+
+
+async def alone(redis: Redis, redis_url: str, tmp_path: Path, source: str, bodies: Sequence[dict[str, Any]]) -> Any:
+    """Comparable answers and session ends of the requests sent one after the other to a fresh service."""
+    await redis.flushall()
+    async with running(redis_url, stored(tmp_path / "fresh", blocks_bundle(), shop_bundle())) as replica:
+        found = [await replica.http.post("/ingest", json={"source": source, **body}) for body in bodies]
+        return [comparable(response) for response in found], await ends_of(replica, source)
+
+
+async def ends_of(replica: Replica, source: str) -> list[str]:
+    await replica.core.sweep()
+    return sorted(str({**end, "incident": None, "reasons": None}) for end in await replica.ends(source))
+
+
+@pytest.mark.parametrize("size", [1, 4])
+async def test_waiting_requests_are_answered_as_if_each_had_come_alone(
+    replica: Replica, redis: Redis, redis_url: str, tmp_path: Path, size: int
+) -> None:
+    lines = blocks.golden_log()[210:360]
+    bodies = [{"lines": lines[start : start + size]} for start in range(0, len(lines), size)]
+    before = (await replica.metrics()).get('tocsin_batch_lines_count{source="blocks"}', 0)
+    found = [comparable(response) for response in await together(replica, "blocks", bodies)]
+    batches = (await replica.metrics())['tocsin_batch_lines_count{source="blocks"}'] - before
+    assert batches == 2, "the first alone, then all that waited"
+    ends = await ends_of(replica, "blocks")
+    assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
+    assert any(answer["rejected"] for answer in found)
+    assert {answer["status"] for answer in found} == ({200, 422} if size == 1 else {200})
+
+
+async def test_a_request_never_carries_on_another_ones_record(
+    replica: Replica, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    """Records of several lines, cut anywhere: a request that begins within one gets errors for those lines."""
+    lines = later_shop_lines(200)
+    cuts = [0, 3, 4, 5, 6, 7, 9, 30, 31, 32, 33, 90, 91, 150, len(lines)]
+    bodies = [{"lines": lines[start:stop]} for start, stop in pairwise(cuts)]
+    bodies += [{"lines": ["\tcarries on", "\tcarries on", lines[0]]}, {"lines": ["\tcarries on"]}, {"lines": [7, "\t"]}]
+    found = [comparable(response) for response in await together(replica, "shop", bodies)]
+    ends = await ends_of(replica, "shop")
+    assert (found, ends) == await alone(redis, redis_url, tmp_path, "shop", bodies)
+    assert [error["index"] for error in found[-3]["rejected"]] == [0, 1]
+    assert [verdict["index"] for verdict in found[-3]["verdicts"]] == [2]
+    assert [answer["status"] for answer in found[-3:]] == [200, 422, 422]
+
+
+async def test_records_lines_ends_and_errors_of_waiting_requests_keep_apart(
+    replica: Replica, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    line = "240501 000010 21 INFO store.Names: allocate blk_1 for /jobs/3/part-4"
+    bodies: list[dict[str, Any]] = [
+        {"lines": [line]},
+        {"records": [{"line": line, "session": "own", "timestamp": 1714521700}, {"session": "own", "end": True}]},
+        {"lines": [5, "no header", line]},
+        {"records": [{"session": "own", "end": True}]},
+        {"records": [{"end": True}, {"line": line}, {"line": line, "session": "own", "end": True}]},
+        {"lines": [line, line]},
+    ]
+    responses = await together(replica, "blocks", bodies)
+    ended = [[v["session"] for v in r.json()["verdicts"] if v["index"] is None] for r in responses]
+    assert ended == [[], ["own"], [], [], ["own"], []]
+    found = [comparable(response) for response in responses]
+    ends = await ends_of(replica, "blocks")
+    assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
+
+
+async def test_two_sources_are_worked_on_side_by_side(replica: Replica) -> None:
+    async with replica.core.sources.live["blocks"].lock:
+        held = asyncio.create_task(replica.ingest("blocks", blocks.golden_log()))
+        answer = await replica.ingest("shop", later_shop_lines(500))
+        assert answer["source"] == "shop"
+        assert not held.done()
+    assert (await held)["source"] == "blocks"
+
+
+async def test_a_full_queue_refuses_and_what_was_taken_is_answered(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await redis.ping()
+    lines = [line for line in blocks.golden_log() if line[:1].isdigit()]
+    async with running(redis_url, stored(tmp_path / "bundles", blocks_bundle()), queue_lines=10) as replica:
+        worker = replica.core._workers["blocks"]
+        async with replica.core.sources.live["blocks"].lock:
+            at_work = asyncio.create_task(replica.ingest("blocks", lines[:6]))
+            await until(lambda: worker._arrived.is_set() and not worker._waiting, "the first is at work")
+            waits = asyncio.create_task(replica.ingest("blocks", lines[6:12]))
+            await until(lambda: len(worker._waiting) == 1, "the second waits")
+            assert (await replica.metrics())['tocsin_queue_lines{source="blocks"}'] == 6
+            refused = await replica.http.post("/ingest", json={"source": "blocks", "lines": lines[12:18]})
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert "slow down" in refused.json()["error"]
+            fits = asyncio.create_task(replica.ingest("blocks", lines[12:16]))
+            await until(lambda: len(worker._waiting) == 2, "the smaller one waits")
+        for task in (at_work, waits, fits):
+            assert not (await task)["rejected"]
+        again = await replica.http.post("/ingest", json={"source": "blocks", "lines": lines[12:18]})
+        assert again.status_code == 200
+        assert (await replica.metrics())['tocsin_queue_lines{source="blocks"}'] == 0
