@@ -34,7 +34,7 @@ from service.pipeline.sources import Sources
 from service.pipeline.templates import Templates
 from service.pipeline.worker import Worker
 from service.settings import Settings
-from service.state import answers, connection, verdicts
+from service.state import answers, connection, verdicts, watermark
 from service.state.windows import StoredSessions
 
 log = logging.getLogger("tocsin")
@@ -123,7 +123,8 @@ class Core:
                 raise KeyReused("this Idempotency-Key was used with another body; use a new key")
         batch_id = hashlib.sha256(f"{idempotency_key}\x1f{body_hash}".encode()).hexdigest()[:32]
         try:
-            answer = await worker.submit(replace(request, batch_id=batch_id), wanted, self.clock())
+            arrival = await watermark.first_arrival(self.redis, live.name, batch_id, self.clock())
+            answer = await worker.submit(replace(request, batch_id=batch_id), wanted, arrival)
             finished = b"%d %s" % (answer.status, answer.body)
             await answers.finish(self.redis, live.name, idempotency_key, body_hash, finished)
         except BaseException:

@@ -82,6 +82,11 @@ def begun(source: str, batch_id: str) -> str:
     return _source(source, f"begun:{batch_id}")
 
 
+def arrived(source: str, batch_id: str) -> str:
+    """Wall clock in seconds at which a batch first arrived, as text."""
+    return _source(source, f"arrived:{batch_id}")
+
+
 def live_bundle(source: str) -> str:
     """Version of the live bundle."""
     return _source(source, "bundle")

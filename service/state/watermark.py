@@ -78,6 +78,16 @@ async def begin(redis: Redis, source: str, batch_id: str | None, max_time: float
     return Began(float(prior), bundle.decode() or None, tree_id.decode() or None, int(tree_version), int(rules_version))
 
 
+async def first_arrival(redis: Redis, source: str, batch_id: str, now: float) -> float:
+    """When a batch first arrived, seconds: ``now``, or what an earlier try within 15 minutes said.
+
+    A source without timestamps dates its lines by it, so a retry must not bring another time.
+    """
+    key = keys.arrived(source, batch_id)
+    await command(redis, "SET", key, repr(float(now)), "NX", "EX", keys.BATCH_TTL_S)
+    return float(await command(redis, "GET", key) or now)
+
+
 async def read(redis: Redis, source: str) -> Clock:
     """The source's clock as it stands."""
     largest, last_input = await command(redis, "HMGET", keys.clock(source), "max", "input")

@@ -3,6 +3,11 @@
 A new benchmark is a module with ``run(settings) -> Report`` and a line in ``BENCHMARKS``.
 """
 
+import os
+
+# As the service does at its door: polars reads its thread count once, when it is first imported.
+os.environ.setdefault("POLARS_MAX_THREADS", "1")
+
 import argparse
 import sys
 from collections.abc import Callable

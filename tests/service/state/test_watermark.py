@@ -53,3 +53,10 @@ async def test_reset_forgets_the_time(redis: Redis) -> None:
     await watermark.begin(redis, "s", None, 60.0, 2.0)
     await watermark.reset(redis, "s")
     assert (await watermark.begin(redis, "s", None, 1.0, 3.0)).prior_max == -math.inf
+
+
+async def test_retried_batch_arrived_when_its_first_try_did(redis: Redis) -> None:
+    assert await watermark.first_arrival(redis, "s", "batch", 100.25) == 100.25
+    assert await watermark.first_arrival(redis, "s", "batch", 250.0) == 100.25
+    assert await watermark.first_arrival(redis, "s", "another", 250.0) == 250.0
+    assert await watermark.first_arrival(redis, "t", "batch", 300.0) == 300.0
