@@ -4,6 +4,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated
 import typer
 import uvicorn
 
+from models.errors import ConfigError
 from service.api.app import create_app
 from service.core import Core
 from service.settings import Settings, load_settings
@@ -62,8 +64,17 @@ def run(settings: Settings, redis_url: str) -> None:
         )
     )
     _collect_seldom()
-    logging.getLogger("tocsin").info("listening on http://%s:%d", settings.host, settings.port)
-    server.run()
+    with listen(settings.host, settings.port) as listener:
+        logging.getLogger("tocsin").info("listening on http://%s:%d", *listener.getsockname()[:2])
+        server.run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises ConfigError where the address cannot be had."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host}:{port} ({error.strerror}); choose another with --port") from error
 
 
 def worker_app() -> object:
