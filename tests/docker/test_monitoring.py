@@ -41,7 +41,7 @@ def recorded(rules: list[dict[str, Any]]) -> set[str]:
     return {rule["record"] for rule in rules if "record" in rule}
 
 
-def _promtool(program: str, root: Path, *arguments: str) -> None:
+def _check_by_promtool(program: str, root: Path, *arguments: str) -> None:
     done = subprocess.run(
         [program, *arguments], cwd=root / "docker/prometheus", capture_output=True, text=True, check=False
     )
@@ -49,11 +49,11 @@ def _promtool(program: str, root: Path, *arguments: str) -> None:
 
 
 def test_promtool_accepts_configuration_and_rules(root: Path, require_program: Callable[[str], str]) -> None:
-    _promtool(require_program("promtool"), root, "check", "config", "prometheus.yml")
+    _check_by_promtool(require_program("promtool"), root, "check", "config", "prometheus.yml")
 
 
 def test_rules_give_the_expected_series_and_alerts(root: Path, require_program: Callable[[str], str]) -> None:
-    _promtool(require_program("promtool"), root, "test", "rules", "rules_test.yml")
+    _check_by_promtool(require_program("promtool"), root, "test", "rules", "rules_test.yml")
 
 
 def test_every_rule_is_tested(root: Path, rules: list[dict[str, Any]]) -> None:
@@ -110,7 +110,7 @@ def test_dashboard_expressions_are_valid(
     text = yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}, width=10_000)
     path = tmp_path / "panels.yml"
     path.write_text(text.replace("$__rate_interval", "1m").replace("$source", ".*"))
-    _promtool(require_program("promtool"), Path(__file__).parents[2], "check", "rules", str(path))
+    _check_by_promtool(require_program("promtool"), Path(__file__).parents[2], "check", "rules", str(path))
 
 
 def test_panels_do_not_overlap(dashboard: dict[str, Any]) -> None:

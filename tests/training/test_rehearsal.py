@@ -44,3 +44,10 @@ def test_larger_ones_are_sampled_by_the_seed() -> None:
     found = read(sample)
     assert len(found) == SAMPLE
     assert found.items() <= read_all(many).items()
+
+
+def test_marks_are_no_keys_in_disguise() -> None:
+    """Windows that differ only in a mark and its neighbour stay apart."""
+    random = np.random.default_rng(3)
+    sessions = [random.integers(0, 3, 3) for _ in range(200)]
+    assert read(sample_windows(sessions, 2, 0)) == dict(read_all(sessions))

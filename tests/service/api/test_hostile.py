@@ -64,7 +64,7 @@ async def _empty(redis_url: str) -> None:
     await client.aclose()
 
 
-def answered(response: httpx.Response, received: int) -> None:
+def check_answered(response: httpx.Response, received: int) -> None:
     """Every line has verdicts or an error, and nothing fell over."""
     assert response.status_code in (200, 422), response.text
     answer = response.json()
@@ -83,7 +83,7 @@ def test_any_lines_are_answered(served: tuple[asyncio.Runner, Replica], lines: l
     runner, replica = served
     body = orjson.dumps({"source": source, "lines": lines}, option=orjson.OPT_NON_STR_KEYS)
     response = runner.run(replica.http.post("/ingest", content=body))
-    answered(response, len(lines))
+    check_answered(response, len(lines))
     if source == "blocks":  # without records of several lines, each line is accounted for by itself
         answer = response.json()
         told = {v["index"] for v in answer["verdicts"]} | {error["index"] for error in answer["rejected"]}
@@ -95,7 +95,7 @@ def test_any_lines_are_answered(served: tuple[asyncio.Runner, Replica], lines: l
 def test_any_records_are_answered(served: tuple[asyncio.Runner, Replica], records: list[Any], source: str) -> None:
     runner, replica = served
     body = orjson.dumps({"source": source, "records": records}, option=orjson.OPT_NON_STR_KEYS)
-    answered(runner.run(replica.http.post("/ingest", content=body)), len(records))
+    check_answered(runner.run(replica.http.post("/ingest", content=body)), len(records))
 
 
 @HOSTILE

@@ -79,10 +79,12 @@ def plain(closing: Closing) -> tuple[object, ...]:
 def test_lua_is_the_twin_of_the_pure_rule(
     redis_url: str, batches: list[list[Row]], tail: int, swept: list[bool], retried: bool
 ) -> None:
-    asyncio.run(_compare(redis_url, replace(SETTINGS, tail=tail), batches, swept, retried))
+    asyncio.run(_check_equal(redis_url, replace(SETTINGS, tail=tail), batches, swept, retried))
 
 
-async def _compare(url: str, rule: SessionSettings, batches: list[list[Row]], swept: list[bool], retried: bool) -> None:
+async def _check_equal(
+    url: str, rule: SessionSettings, batches: list[list[Row]], swept: list[bool], retried: bool
+) -> None:
     redis = open_client(url)
     try:
         await redis.flushall()
