@@ -1,0 +1,1 @@
+"""How far what is served has moved from what was trained on."""
