@@ -110,6 +110,22 @@ class CountVector:
         differences.sort(key=lambda d: (-abs(d.count - d.expected), d.template))
         return Nearest(distance, train, tuple(differences))
 
+    def departure(self, counts: Mapping[int, int]) -> tuple[tuple[str, ...], float]:
+        """Which templates a session holds that its nearest training vector lacks (new), lacks (gone), and holds more or
+        fewer of, as ``template:which`` in order of the template; and the distance. A training vector is taken as often
+        as its events go into the session's, at least once."""
+        if not any(counts.values()):
+            return (), 0.0
+        nearest = self.nearest(counts)
+        times = max(1, sum(counts.values()) // sum(nearest.counts.values()))
+        found = []
+        for key in sorted(counts.keys() | nearest.counts.keys()):
+            have, expected = counts.get(key, 0), times * nearest.counts.get(key, 0)
+            if have != expected:
+                which = "new" if not expected else "gone" if not have else "more" if have > expected else "fewer"
+                found.append(f"{key}:{which}")
+        return tuple(found), nearest.distance
+
     def _nearest_row(self, mix: Mix) -> tuple[int, float]:
         """Row and distance of the nearest training vector for a mix that equals none of them."""
         total = sum(count for _, count in mix)
@@ -118,7 +134,15 @@ class CountVector:
             posting = self._postings.get(key)
             if posting is not None:
                 rows, shares = posting
-                overlap[rows] += np.minimum(shares, count / total)
+                overlap[rows] += self._weight(key) * np.minimum(shares, count / total)
+        return self._least(mix, overlap)
+
+    def _weight(self, _key: int) -> float:
+        """What a share of this template counts."""
+        return 1.0
+
+    def _least(self, _mix: Mix, overlap: Float64) -> tuple[int, float]:
+        """Row and distance of the nearest training vector by the mix's ``overlap`` float64 [vectors] with each."""
         row = int(np.argmax(overlap))
         best = float(overlap[row])
         return row, max(SMALLEST, (2.0 - 2.0 * best) / (2.0 - best))

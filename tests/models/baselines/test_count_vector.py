@@ -63,6 +63,23 @@ def test_nearest_of_a_known_mix_has_no_differences() -> None:
     assert (nearest.distance, nearest.differences) == (0.0, ())
 
 
+def test_a_departure_names_what_is_new_gone_more_and_fewer_whatever_else_came_as_ever() -> None:
+    detector = CountVector([{1: 3, 2: 3, 4: 1}, {1: 3, 2: 3, 4: 1, 5: 1}])
+    departs, distance = detector.departure({1: 4, 2: 2, 3: 1})
+
+    assert departs == ("1:more", "2:fewer", "3:new", "4:gone")
+    assert distance == detector.nearest({1: 4, 2: 2, 3: 1}).distance
+    # The nearest is another one, the departure the same.
+    assert detector.departure({1: 5, 2: 1, 3: 2, 5: 1})[0] == departs
+    assert detector.departure({1: 9, 2: 6, 4: 2})[0] == ("1:more",)
+
+
+def test_a_known_mix_and_no_event_at_all_depart_from_nothing() -> None:
+    detector = CountVector([{1: 2, 2: 2}])
+
+    assert detector.departure({1: 4, 2: 4}) == detector.departure({}) == ((), 0.0)
+
+
 def test_it_survives_json() -> None:
     detector = CountVector.fit([np.array([5, 5, 2]), np.array([2])])
     restored = CountVector.from_dict(json.loads(json.dumps(detector.to_dict())))
