@@ -9,9 +9,10 @@ from typing import Any, Literal, Protocol, Self, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from models.deeplog.rows import unique_rows
+from models.deeplog.prefixes import network_of
 from models.errors import BundleError
 from models.graph import Graph
+from models.rows import unique_rows
 from models.sessions import Float64, Int64
 from models.vocabulary import EOS, UNK, Vocabulary
 
@@ -70,13 +71,14 @@ class DeepLog:
         try:
             h, g = int(graph.metadata["h"]), float(graph.metadata["g"])
             fingerprint, rule = graph.metadata["vocabulary"], graph.metadata["rule"]
+            network = network_of(graph)
         except (KeyError, ValueError) as error:
             raise BundleError(f"deeplog: the graph's metadata lack {error}; train the source again") from error
         if fingerprint != vocabulary.fingerprint():
             raise BundleError("deeplog: the graph was trained with another vocabulary; restore the bundle")
         if rule not in get_args(Rule):
             raise BundleError(f"deeplog: rule {rule!r} is not known to this Tocsin; upgrade it to use this bundle")
-        return cls(vocabulary, h, g, graph, cast("Rule", rule))
+        return cls(vocabulary, h, g, network, cast("Rule", rule))
 
     @property
     def unknown(self) -> float:

@@ -21,12 +21,28 @@ class KeyLSTM(nn.Module):
     def forward(self, windows: Tensor) -> Tensor:
         """Logits float32 [n, size] for ``windows`` int64 [n, h] of places in the vocabulary.
 
-        The LSTM runs with time first, which is about a third faster on a CPU; its initial state is left out, so that
-        the zeros follow the batch in the exported graph too (pytorch#45653).
+        The LSTM runs with time first, which is about a third faster on a CPU.
         """
         steps, _ = self.lstm(self.embedding(windows.t()))
         logits: Tensor = self.output(steps[-1])
         return logits
+
+
+class Continued(nn.Module):
+    """A ``KeyLSTM`` that can go on where another call stopped, as its graph does: windows that begin alike are then
+    read once up to where they part (``models.deeplog.prefixes``)."""
+
+    def __init__(self, network: KeyLSTM) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, windows: Tensor, hidden: Tensor, cell: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits float32 [n, size] after ``windows`` int64 [n, steps], read on from ``hidden`` and ``cell`` float32
+        [n, layers, units] (zeros: from the start), and both states after them."""
+        states = hidden.transpose(0, 1).contiguous(), cell.transpose(0, 1).contiguous()
+        steps, (hidden_after, cell_after) = self.network.lstm(self.network.embedding(windows.t()), states)
+        logits: Tensor = self.network.output(steps[-1])
+        return logits, hidden_after.transpose(0, 1), cell_after.transpose(0, 1)
 
 
 def build(size: int, embedding: int, hidden: int, layers: int, seed: int) -> KeyLSTM:

@@ -5,7 +5,8 @@ as nothing in the loss tells equally weighted branches apart. So each session's 
 held out, and under the network that will be used.
 
 Owns the two ways to hold out (k folds; the newest share) and the choice. No label is ever asked for. Does not know
-how a network is fitted (``fit``), nor how raw outputs are calibrated (``models/calibration.py``).
+what kind of network it is (``model``), how one is fitted (``fit``), nor how raw outputs are calibrated
+(``models/calibration.py``).
 """
 
 from collections.abc import Sequence
@@ -13,15 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.deeplog.detector import DeepLog, unknown_raw
+from models.deeplog.detector import unknown_raw
 from models.errors import DataError
 from models.sessions import BEFORE_SESSION, Float64, Int64
 from models.vocabulary import END, Vocabulary
-from training.deeplog.export import Unexported
-from training.deeplog.fit import Fit, Progress, fit
+from training.deeplog.fit import Fit, fit
+from training.deeplog.model import Model
 from training.deeplog.raws import SessionRaws, reduce
 from training.deeplog.settings import DeepLogSettings
-from training.deeplog.windows import distinct, pairs, windows
+from training.progress import Progress
+from training.windows import distinct, pairs, windows
 
 NATS = 0.25
 """Steps in which g is tried by surprisal."""
@@ -67,7 +69,7 @@ class Choice:
 
 
 def crossfit(
-    sessions: Sequence[Int64], settings: DeepLogSettings, seed: int, progress: Progress | None = None
+    sessions: Sequence[Int64], settings: DeepLogSettings, model: Model, seed: int, progress: Progress | None = None
 ) -> Choice:
     """Choose by ``settings.folds`` folds of whole sessions, drawn by ``seed``; every session is held out once.
 
@@ -76,12 +78,13 @@ def crossfit(
     """
     fold = np.random.default_rng(seed).permutation(len(sessions)) % settings.folds
     splits = [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(settings.folds)]
-    return _choose(_Holdout(sessions, splits, settings, seed, progress))
+    return _choose(_Holdout(sessions, splits, settings, model, seed, progress))
 
 
 def temporal_holdout(
     sessions: Sequence[Int64],
     settings: DeepLogSettings,
+    model: Model,
     seed: int,
     progress: Progress | None = None,
     share: float = 0.1,
@@ -92,7 +95,7 @@ def temporal_holdout(
     if not 0 < newest < len(sessions):
         raise DataError(f"a share of {share} of {len(sessions)} sessions leaves nothing to fit or nothing to hold out")
     at = np.arange(len(sessions))
-    return _choose(_Holdout(sessions, [(at[:-newest], at[-newest:])], settings, seed, progress))
+    return _choose(_Holdout(sessions, [(at[:-newest], at[-newest:])], settings, model, seed, progress))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class _Holdout:
         sessions: Sequence[Int64],
         splits: Sequence[Split],
         settings: DeepLogSettings,
+        model: Model,
         seed: int,
         progress: Progress | None,
     ) -> None:
@@ -132,17 +136,18 @@ class _Holdout:
         self._once = distinct(sessions)
         self._windows = windows(self._once.sessions, settings.h)
         self._unknown = unknown_raw(settings.rule, Vocabulary.fit(self._once.sessions).size)
+        self._model = model
         self._seed = seed
         self._progress = progress
 
     def outcome(self, w: float, number: int) -> _Outcome:
         """Of split ``number`` with weights ``count ** w``."""
-        given, once, h = self._windows, self._once, self.settings.h
+        given, once = self._windows, self._once
         fitted, held = (once.counts(side) for side in self.splits[number])
         vocabulary = Vocabulary.fit([once.sessions[at] for at in np.flatnonzero(fitted).tolist()])
         fitting = fit(
             pairs(given, fitted, vocabulary),
-            vocabulary.size,
+            self._model.network(vocabulary, self._seed + number),
             self.settings,
             w,
             self._seed + number,
@@ -150,7 +155,7 @@ class _Holdout:
             progress=self._progress,
             name=f"w={w:g}, holdout {number + 1} of {len(self.splits)}",
         )
-        detector = DeepLog(vocabulary, h, 1, Unexported(fitting.network), self.settings.rule)
+        detector = self._model.detector(vocabulary, fitting.network)
         rows = np.flatnonzero(held[given.session])
         history, key, session = given.history[rows], given.key[rows], given.session[rows]
         inside = np.flatnonzero((key != END) & (history[:, -1] != BEFORE_SESSION))
@@ -169,7 +174,7 @@ class _Holdout:
         counts = once.counts(np.arange(len(once.index)))
         fitting = fit(
             pairs(given, counts, vocabulary),
-            vocabulary.size,
+            self._model.network(vocabulary, self._seed),
             self.settings,
             w,
             self._seed,
@@ -177,8 +182,7 @@ class _Holdout:
             progress=self._progress,
             name=f"w={w:g}, all sessions",
         )
-        detector = DeepLog(vocabulary, self.settings.h, 1, Unexported(fitting.network), self.settings.rule)
-        raw = detector.score(given.history, given.key)
+        raw = self._model.detector(vocabulary, fitting.network).score(given.history, given.key)
         return _Whole(fitting, reduce(raw, given.key, given.session, len(once.sessions)).take(once.index))
 
     def trial(self, w: float, outcomes: Sequence[_Outcome], whole: "_Whole") -> Trial:

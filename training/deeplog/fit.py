@@ -6,7 +6,7 @@ and the share of epochs are chosen (``crossfit``).
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,18 +15,15 @@ import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from models.deeplog.network import KeyLSTM, build
 from models.vocabulary import BOS, EOS, UNK
 from training.deeplog.settings import DeepLogSettings
-from training.deeplog.windows import Pairs
+from training.progress import Progress
+from training.windows import Pairs
 
 _LEAST_BATCH = 16
-
-Progress = Callable[[str, int, int], None]
-"""Called after each epoch: what is being fitted, epochs done, epochs at most (done == at most: finished)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Fit:
     """A trained network (in eval mode, on the CPU), its curve, and the share of the planned epochs behind its
     weights."""
 
-    network: KeyLSTM
+    network: nn.Module
     curve: tuple[Point, ...]
     share: float
 
@@ -100,7 +97,7 @@ class _Once:
 
 
 class _Task(lightning.LightningModule):
-    def __init__(self, network: KeyLSTM, learning_rate: float, epochs: int) -> None:
+    def __init__(self, network: nn.Module, learning_rate: float, epochs: int) -> None:
         super().__init__()
         self.network = network
         self.curve: list[Point] = []
@@ -157,7 +154,7 @@ class _Watch(Callback):
 
 def fit(
     given: Pairs,
-    size: int,
+    network: nn.Module,
     settings: DeepLogSettings,
     w: float,
     seed: int,
@@ -167,7 +164,7 @@ def fit(
     progress: Progress | None = None,
     name: str = "fit",
 ) -> Fit:
-    """Train a fresh network of vocabulary ``size`` on ``given``, each pair weighing ``count ** w``.
+    """Train a fresh ``network`` (windows to logits) on ``given``, each pair weighing ``count ** w``.
 
     With ``heldout`` the fit stops early and keeps its best epoch; without, it runs ``share`` of the planned epochs.
     The learning rate falls over all planned ones in either case, so that both go the same way.
@@ -175,7 +172,6 @@ def fit(
     """
     plan = _plan(settings, len(given.target))
     epochs = max(1, round(plan.epochs * share))
-    network = build(size, settings.embedding, settings.hidden, settings.layers, seed)
     task = _Task(network, settings.learning_rate, plan.epochs)
     watch = _Watch(task, name, epochs, progress)
     callbacks: list[Callback] = [watch]
@@ -209,7 +205,7 @@ def _weights(given: Pairs, w: float) -> Tensor:
     return torch.from_numpy((weight / weight.mean()).astype(np.float32))
 
 
-def _loss(network: KeyLSTM, history: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _loss(network: nn.Module, history: Tensor, target: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Weighted sum of cross-entropies over the possible next keys, and the sum of the weights."""
     losses = functional.cross_entropy(network(history)[:, EOS:], target - EOS, reduction="none")
     return (losses * weight).sum(), weight.sum()

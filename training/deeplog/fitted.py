@@ -14,10 +14,13 @@ from models.graph import Graph
 from models.sessions import Float64, Int64
 from models.vocabulary import Vocabulary
 from training.deeplog.crossfit import Choice, Trial, crossfit, temporal_holdout
-from training.deeplog.export import State, state_of, to_onnx, to_safetensors
-from training.deeplog.fit import Point, Progress
+from training.deeplog.export import to_onnx
+from training.deeplog.fit import Point
+from training.deeplog.model import KeyModel
 from training.deeplog.settings import DeepLogSettings
-from training.deeplog.windows import distinct
+from training.onnx import State, state_of, to_safetensors
+from training.progress import Progress
+from training.windows import distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,9 @@ def fit_deeplog(
             "train on a longer log or leave deeplog out of the detectors"
         )
     if newest is None:
-        choice = crossfit(sessions, settings, seed, progress)
+        choice = crossfit(sessions, settings, KeyModel(settings), seed, progress)
     else:
-        choice = temporal_holdout(sessions, settings, seed, progress, newest)
+        choice = temporal_holdout(sessions, settings, KeyModel(settings), seed, progress, newest)
     vocabulary = Vocabulary.fit(distinct(sessions).sessions)
     fitting = choice.fitting
     return FittedDeepLog(

@@ -1,4 +1,4 @@
-"""DeepLog's raw outputs of whole sessions.
+"""Raw outputs of whole sessions, by DeepLog or another detector of events that judges their end.
 
 Owns the reduction of events to their session and the folding of repetitions. Does not know what is chosen by them.
 """
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.deeplog.detector import DeepLog
+from models.detector import EventDetector
 from models.sessions import Float64, Int64
 from models.vocabulary import END
-from training.deeplog.windows import distinct, windows
+from training.windows import distinct, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class SessionRaws:
         return SessionRaws(self.events[chosen], self.end[chosen])
 
 
-def session_raws(detector: DeepLog, sessions: Sequence[Int64]) -> SessionRaws:
+def session_raws(detector: EventDetector, sessions: Sequence[Int64]) -> SessionRaws:
     """Score whole ``sessions`` (each int64 [length > 0], raw ids); equal sessions are scored once."""
     once = distinct(sessions)
     given = windows(once.sessions, detector.window)

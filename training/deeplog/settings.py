@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from models.deeplog.detector import Rule
 from models.errors import ConfigError
@@ -11,6 +11,9 @@ from models.errors import ConfigError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeepLogSettings:
     """Settings of one training. Raises ConfigError where a value cannot work."""
+
+    detector: ClassVar[str] = "deeplog"
+    """Named in errors; a detector that is trained alike has its own settings below these."""
 
     h: int = 10
     """Keys of history (paper, section 3.1)."""
@@ -53,23 +56,27 @@ class DeepLogSettings:
     def __post_init__(self) -> None:
         for name in ("h", "embedding", "hidden", "layers", "epochs", "steps", "patience", "batch", "threads"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"deeplog.{name} is {getattr(self, name)}; it must be at least 1")
+                raise ConfigError(f"{self.detector}.{name} is {getattr(self, name)}; it must be at least 1")
         if self.g is not None and not self.g > 0.0:
-            raise ConfigError(f"deeplog.g is {self.g}; it must be above 0, or absent to have it chosen")
+            raise ConfigError(f"{self.detector}.g is {self.g}; it must be above 0, or absent to have it chosen")
         if self.rule not in get_args(Rule):
-            raise ConfigError(f"deeplog.rule is {self.rule!r}; it must be one of {', '.join(get_args(Rule))}")
+            raise ConfigError(f"{self.detector}.rule is {self.rule!r}; it must be one of {', '.join(get_args(Rule))}")
         if not 0.0 <= self.unk_dropout < 1.0:
-            raise ConfigError(f"deeplog.unk_dropout is {self.unk_dropout}; it must lie in 0..1, 1 excluded")
+            raise ConfigError(f"{self.detector}.unk_dropout is {self.unk_dropout}; it must lie in 0..1, 1 excluded")
         if not self.learning_rate > 0.0:
-            raise ConfigError(f"deeplog.learning_rate is {self.learning_rate}; it must be above 0")
+            raise ConfigError(f"{self.detector}.learning_rate is {self.learning_rate}; it must be above 0")
         if not 0.0 < self.false_alarm_rate < 1.0:
-            raise ConfigError(f"deeplog.false_alarm_rate is {self.false_alarm_rate}; it must lie between 0 and 1")
+            raise ConfigError(
+                f"{self.detector}.false_alarm_rate is {self.false_alarm_rate}; it must lie between 0 and 1"
+            )
         if not self.weight_powers or min(self.weight_powers) < 0.0:
-            raise ConfigError("deeplog.weight_powers must hold at least one number, none below 0")
+            raise ConfigError(f"{self.detector}.weight_powers must hold at least one number, none below 0")
         if not 1 <= self.screened <= self.folds:
-            raise ConfigError(f"deeplog.screened is {self.screened}; it must lie in 1..{self.folds}, the folds")
+            raise ConfigError(f"{self.detector}.screened is {self.screened}; it must lie in 1..{self.folds}, the folds")
         if self.folds < 2 or self.min_sessions < 2 * self.folds:
-            raise ConfigError("deeplog.folds must be at least 2, and deeplog.min_sessions at least twice that")
+            raise ConfigError(
+                f"{self.detector}.folds must be at least 2, and {self.detector}.min_sessions at least twice that"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "weight_powers": list(self.weight_powers)}
@@ -79,7 +86,7 @@ class DeepLogSettings:
         """Read back ``to_dict`` or a configuration. Raises ConfigError for a setting that does not exist."""
         unknown = sorted(set(state) - {field.name for field in fields(cls)})
         if unknown:
-            raise ConfigError(f"deeplog has no setting {unknown[0]!r}; its settings: {', '.join(cls.names())}")
+            raise ConfigError(f"{cls.detector} has no setting {unknown[0]!r}; its settings: {', '.join(cls.names())}")
         values = dict(state)
         if "weight_powers" in values:
             values["weight_powers"] = tuple(values["weight_powers"])

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from models.deeplog.network import KeyLSTM, build
 from models.vocabulary import Vocabulary
-from training.benchmarks.hdfs_keys import main
+from training.bar import epoch_bar
+from training.benchmarks.keys import main
 from training.deeplog import DeepLogSettings
-from training.deeplog.bar import epoch_bar
 from training.deeplog.fit import fit
-from training.deeplog.windows import Pairs, pairs, windows
+from training.windows import Pairs, pairs, windows
 
 SMALL = DeepLogSettings(h=2, embedding=4, hidden=4, layers=1, epochs=2, steps=40, learning_rate=0.05)
 
@@ -20,16 +21,20 @@ def given(*sessions: list[int]) -> tuple[Pairs, int]:
     return pairs(windows(arrays, 2), np.ones(len(arrays), dtype=np.int64), vocabulary), vocabulary.size
 
 
+def fresh(size: int) -> KeyLSTM:
+    return build(size, SMALL.embedding, SMALL.hidden, SMALL.layers, seed=0)
+
+
 def test_few_windows_are_seen_more_often() -> None:
     data, size = given([1, 2, 3], [4, 5, 6])
-    assert len(fit(data, size, SMALL, 0.0, seed=0).curve) == 40
-    assert len(fit(data, size, SMALL, 0.0, seed=0, share=0.25).curve) == 10
+    assert len(fit(data, fresh(size), SMALL, 0.0, seed=0).curve) == 40
+    assert len(fit(data, fresh(size), SMALL, 0.0, seed=0, share=0.25).curve) == 10
 
 
 def test_the_best_held_out_epoch_is_kept_and_a_fit_that_gets_worse_stops() -> None:
     data, size = given([1, 2, 3], [1, 2, 3, 4])
     other, _ = given([3, 2, 1], [4, 3, 2, 1])
-    got = fit(data, size, SMALL, 0.0, seed=0, heldout=other)
+    got = fit(data, fresh(size), SMALL, 0.0, seed=0, heldout=other)
     heldout = [point.heldout for point in got.curve if point.heldout is not None]
     assert len(heldout) == len(got.curve) < 200
     best = int(np.argmin(heldout)) + 1
@@ -44,7 +49,8 @@ def test_repetitions_weigh_as_told() -> None:
     history = torch.from_numpy(vocabulary.encode(np.array([[-1, 1]])))
     odds = {}
     for w in (0.0, 0.5, 1.0):
-        logits = fit(data, vocabulary.size, DeepLogSettings(h=2, steps=300), w, seed=0).network(history)[0].detach()
+        network = build(vocabulary.size, embedding=32, hidden=64, layers=2, seed=0)
+        logits = fit(data, network, DeepLogSettings(h=2, steps=300), w, seed=0).network(history)[0].detach()
         odds[w] = float(logits[vocabulary.encode(np.array(3))] - logits[vocabulary.encode(np.array(2))])
     # ln(count ** w): even, nine to one, eighty-one to one.
     assert odds == pytest.approx({0.0: 0.0, 0.5: np.log(9), 1.0: np.log(81)}, abs=0.5)
@@ -56,7 +62,7 @@ def test_global_state_is_left_as_it_was() -> None:
     expected = torch.rand(1)
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.manual_seed(11)
-    fit(data, size, SMALL, 0.0, seed=0)
+    fit(data, fresh(size), SMALL, 0.0, seed=0)
     assert torch.equal(torch.rand(1), expected)
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 
@@ -64,7 +70,7 @@ def test_global_state_is_left_as_it_was() -> None:
 def test_nothing_is_drawn_or_said_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     data, size = given([1, 2, 3])
     with epoch_bar() as progress:
-        fit(data, size, SMALL, 0.0, seed=0, progress=progress)
+        fit(data, fresh(size), SMALL, 0.0, seed=0, progress=progress)
     assert capsys.readouterr() == ("", "")
 
 

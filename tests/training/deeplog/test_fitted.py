@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from models.deeplog.detector import DeepLog
+from models.deeplog.prefixes import network_of
 from models.errors import BundleError, DataError
 from models.graph import Graph
 from models.sessions import Int64
 from models.vocabulary import END, OVERFLOW, UNK, Vocabulary
 from training.deeplog import DeepLogSettings, FittedDeepLog, fit_deeplog
-from training.deeplog.export import Unexported, from_safetensors, restore, to_onnx
+from training.deeplog.export import Unexported, restore, to_onnx
 from training.deeplog.raws import session_raws
+from training.onnx import from_safetensors
 
 # A small made-up program: eight steps to set up, one to three reads with their acknowledgement, maybe a flush, eight
 # steps to tear down. Only an acknowledgement has more than one key that may follow.
@@ -191,7 +193,7 @@ def test_too_few_sessions_are_refused() -> None:
 def test_graph_and_network_agree(fitted: FittedDeepLog, batch: int) -> None:
     network = restore(fitted.state, SETTINGS.embedding, SETTINGS.hidden, SETTINGS.layers)
     windows = np.random.default_rng(batch).integers(0, fitted.vocabulary.size, (batch, SETTINGS.h))
-    (served,) = Graph(fitted.onnx, "cpu").run(windows=windows)
+    (served,) = network_of(Graph(fitted.onnx, "cpu")).run(windows=windows)
     (trained,) = Unexported(network).run(windows=windows)
     assert served.shape == (batch, fitted.vocabulary.size)
     assert served.dtype == np.float32
@@ -199,7 +201,9 @@ def test_graph_and_network_agree(fitted: FittedDeepLog, batch: int) -> None:
 
 
 def test_graph_and_network_give_the_same_ranks(fitted: FittedDeepLog) -> None:
-    network = restore(from_safetensors(fitted.safetensors()), SETTINGS.embedding, SETTINGS.hidden, SETTINGS.layers)
+    network = restore(
+        from_safetensors(fitted.safetensors(), "deeplog"), SETTINGS.embedding, SETTINGS.hidden, SETTINGS.layers
+    )
     trained = DeepLog(fitted.vocabulary, SETTINGS.h, fitted.g, Unexported(network))
     sessions = [*draw(50, seed=9), np.array([DONE, READ, *TEARDOWN, *SETUP])]
     served_raws, trained_raws = (session_raws(d, sessions).session for d in (fitted.detector(), trained))
@@ -212,7 +216,7 @@ def test_the_graph_says_what_it_is_and_export_leaves_eval_mode(fitted: FittedDee
     assert not network.training
     assert dict(graph.metadata) == {
         "detector": "deeplog", "h": "4", "g": "2.75", "rule": "surprisal",
-        "vocabulary": fitted.vocabulary.fingerprint(),
+        "vocabulary": fitted.vocabulary.fingerprint(), "layers": str(SETTINGS.layers), "units": str(SETTINGS.hidden),
     }  # fmt: skip
     detector = DeepLog.from_graph(fitted.vocabulary, graph)
     assert (detector.window, detector.g, detector.rule) == (4, 2.75, "surprisal")
@@ -225,7 +229,7 @@ def test_a_graph_of_another_vocabulary_is_refused(fitted: FittedDeepLog) -> None
 
 def test_damaged_weights_are_refused(fitted: FittedDeepLog) -> None:
     with pytest.raises(BundleError, match="restore the bundle"):
-        from_safetensors(fitted.safetensors()[:30])
+        from_safetensors(fitted.safetensors()[:30], "deeplog")
 
 
 def test_session_is_as_strange_as_the_stricter_of_held_out_and_final_network(fitted: FittedDeepLog) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.deeplog.rows import unique_rows
 from models.errors import DataError
+from models.rows import unique_rows
 from models.sessions import BEFORE_SESSION, Int64
 from models.vocabulary import END, Vocabulary
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from models.sessions import BEFORE_SESSION, LiveSessions, Rows, SessionSettings
 from models.vocabulary import BOS, END, EOS, OVERFLOW, Vocabulary
-from training.deeplog.windows import distinct, pairs, windows
+from training.windows import distinct, pairs, windows
 
 session_lists = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=12), min_size=1, max_size=8)
 
