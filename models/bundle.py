@@ -5,15 +5,16 @@ nor how they are made (``training``).
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import orjson
 
+from models.autolog.judge import FrameJudge
 from models.errors import BundleError, TemplateError
 from models.judge import Judge
-from models.registry import load_judge
+from models.registry import TIMEFRAME, load_judge
 from models.sessions import SessionSettings
 from models.source.config import Source
 from models.template.tree import TemplateTree
@@ -74,7 +75,7 @@ class Manifest:
                 f"{MANIFEST} lacks or adds fields ({', '.join(strange) or 'files'}); train the source again"
             )
         try:
-            return cls(**{**body, "session": SessionSettings(**body["session"])})
+            return cls(**{**body, "session": SessionSettings.from_dict(body["session"])})
         except TypeError as error:
             raise BundleError(f"{MANIFEST} has no proper session rule ({error}); train the source again") from error
 
@@ -125,16 +126,28 @@ class Bundle:
         except (KeyError, AttributeError, orjson.JSONDecodeError, TemplateError) as error:
             raise BundleError(f"{TEMPLATES} holds no template tree ({error}); train the source again") from error
 
-    def judge(self, provider: str = "cpu", threads: int = 1) -> Judge:
-        """Detectors and ensemble, ready to score on ``provider`` (``auto``, ``cuda`` or ``cpu``)."""
-        judge = load_judge(self.manifest.detectors, self.files, provider, threads)
-        for detector in judge.events:
-            if detector.window > self.manifest.session.tail:
+    def judge(self, provider: str = "cpu", threads: int = 1, exemplar_of: Callable[[int], str] | None = None) -> Judge:
+        """Detectors and ensemble, ready to score on ``provider`` (``auto``, ``cuda`` or ``cpu``); ``exemplar_of``
+        gives those of the templates that it will be asked about (None: those of the bundle's own tree alone)."""
+        if exemplar_of is None:
+            tree = self.tree()
+
+            def exemplar_of(template_id: int) -> str:
+                return tree.template(template_id).exemplar
+
+        judge = load_judge(self.manifest.detectors, self.files, provider, threads, exemplar_of)
+        for member in judge.events:
+            if member.window > self.manifest.session.width:
                 raise BundleError(
-                    f"{detector.name} needs {detector.window} keys of history, but sessions keep "
-                    f"{self.manifest.session.tail}; train the bundle again"
+                    f"{member.name} needs {member.window} keys of history, but sessions keep "
+                    f"{self.manifest.session.width}; train the bundle again"
                 )
         return judge
+
+    def frame_judge(self, provider: str = "cpu", threads: int = 1) -> FrameJudge | None:
+        """What judges timeframes; None where the bundle has nothing that does."""
+        settings = self.manifest.detectors.get(TIMEFRAME)
+        return None if settings is None else FrameJudge.load(settings, self.files, provider, threads)
 
 
 def _digest(body: Mapping[str, Any]) -> str:

@@ -16,10 +16,10 @@ How ``Ensemble.fit`` decides, and why:
   1 / (N + 1) instead of 10 / N. (On HDFS one benign burst of ten sessions fills 2.3 % of the newest tenth; a threshold
   taken from there lies above most anomalies.)
 - Weight: a member's alarms on the newest tenth against what those on the older nine lead to expect, at the floor and
-  at rarer tails. One with k times as many as chance explains claims tails that are k times too small by now, and is
-  weighted down by that. All others keep weight 1. (On HDFS about 10 of DeepLog's 24 alarms at rank 4 and above fall
-  into the newest tenth, before the stream drifts: weighted down, it does not ring alone on what the drift brings, and
-  still backs up others.)
+  at rarer tails. Where chance does not explain them, one with k times as many as expected claims tails that are k times
+  too small by now, and is weighted down by that. All others keep weight 1. (On HDFS about 10 of DeepLog's 35 alarms at
+  rank 4 and above fall into the newest tenth, before the stream drifts: weighted down, it seldom rings alone on what
+  the drift brings, and still backs up others.)
 - Threshold: the evidence of one trusted member whose tail is its even share of the budget, ``log(members / budget)``:
   all members ringing alone then stay within the budget together, and members that agree ring at less. It is not lowered
   until held-out normals fill the budget, for what would ring next are the members without trust. It is raised where
@@ -136,10 +136,13 @@ class Ensemble:
         return cls(calibrations, weights, threshold, Calibration.fit(evidence), floor)
 
     def evidence(self, raws: Mapping[str, ArrayLike]) -> Float64:
-        """Evidence float64 [k], at least 0, from raw outputs float64 [k] by member; absent members add nothing."""
+        """Evidence float64 [k], at least 0, from raw outputs float64 [k] by member; absent members add nothing, nor do
+        those that it does not know."""
         arrays = {name: np.asarray(raw, dtype=np.float64) for name, raw in raws.items()}
         total = np.zeros(next((array.shape for array in arrays.values()), (0,)), dtype=np.float64)
         for name, raw in arrays.items():
+            if name not in self.calibrations:
+                continue
             past = np.flatnonzero(self.counts(name, raw))
             if len(past):
                 total[past] -= self.weights[name] * np.log(self.calibrations[name].tail(raw[past]))
@@ -147,16 +150,18 @@ class Ensemble:
 
     def counts(self, name: str, raw: ArrayLike) -> Bool:
         """Whether raw outputs of one member, float64 [k], are strange enough to count at all."""
-        return np.asarray(raw, dtype=np.float64) >= self._bars[name]
+        return np.asarray(raw, dtype=np.float64) >= self._bars.get(name, math.inf)
 
     def score(self, evidence: ArrayLike) -> Float64:
         """Share of held-out normals with less evidence, 0 to 1, float64 as shaped."""
         return self._reference.score(evidence)
 
     def contributions(self, raws: Mapping[str, float]) -> list[Part]:
-        """What each member says of one event or session, in the given order."""
+        """What each member says of one event or session, in the given order; nothing of those it does not know."""
         parts = []
         for name, raw in raws.items():
+            if name not in self.calibrations:
+                continue
             calibration = self.calibrations[name]
             tail = float(calibration.tail(raw))
             evidence = -self.weights[name] * math.log(tail) if bool(self.counts(name, raw)) else 0.0
@@ -200,9 +205,9 @@ def budget_for(incidents_per_day: float, sessions_per_day: float) -> float:
 def _weight(alarms: Sequence[Bool], alone: float) -> float:
     """1.0 while the newest tenth's alarms are what the older nine lead to expect.
 
-    ``alarms``: for each of some levels, bool [n], oldest first. Where they are ``k`` times what chance allows, a tail
-    claimed to be t is taken as k * t. The weight does so where it matters, at the tail ``alone`` that would ring alone:
-    ``w * log(1 / alone) = log(1 / (k * alone))``.
+    ``alarms``: for each of some levels, bool [n], oldest first. Where they are more than chance allows, ``k`` times
+    what is expected, a tail claimed to be t is taken as k * t. The weight does so where it matters, at the tail
+    ``alone`` that would ring alone: ``w * log(1 / alone) = log(1 / (k * alone))``.
     """
     excess = 1.0
     for alarm in alarms:
@@ -210,9 +215,9 @@ def _weight(alarms: Sequence[Bool], alone: float) -> float:
         older = len(alarm) - newest
         expected = newest * (1 + int(alarm[:older].sum())) / (older + 1)
         seen = int(alarm[older:].sum())
-        allowed = _most_by_chance(expected)
-        if seen > allowed:
-            excess = max(excess, seen / allowed)
+        # How much is a matter of what is expected: chance decides only whether there is anything to explain.
+        if seen > _most_by_chance(expected):
+            excess = max(excess, seen / expected)
     return max(0.0, 1.0 + math.log(excess) / math.log(alone))
 
 

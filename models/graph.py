@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NoSuchFile
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NoSuchFile,
+    NotImplemented,
+)
 
 from models.errors import BundleError, ConfigError
 
@@ -47,7 +54,7 @@ class Graph:
         providers = [_CUDA, _CPU] if offered and provider != "cpu" else [_CPU]
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=providers)
-        except (Fail, InvalidGraph, InvalidProtobuf, NoSuchFile) as error:
+        except (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented) as error:
             raise BundleError(f"the ONNX graph cannot be loaded ({error}); restore the bundle") from error
         self.provider: str = "cuda" if self._session.get_providers()[0] == _CUDA[0] else "cpu"
         """Where it runs: ``cuda`` or ``cpu``."""

@@ -1,45 +1,50 @@
 """From detectors' raw outputs to verdicts: one evidence, one threshold.
 
-Owns the reduction of event members to a session (their maximum), the cache of raw outputs, and which member led. A row
-rings where its own evidence reaches the threshold; as no member can take evidence away, the session's final evidence
-would reach it too. A closed session rings where all members together do. So a session is anomalous exactly if one of
-its verdicts is, with one threshold and one alert budget.
+Owns the reduction of event members to a session (their maximum) and which member led. A row rings where its own
+evidence reaches the threshold; as no member can take evidence away, the session's final evidence would reach it too. A
+closed session rings where all members together do. So a session is anomalous exactly if one of its verdicts is, with
+one threshold and one alert budget.
+
+Members that the ensemble does not know are witnesses: scored and reported, without a say.
 
 Does not know templates' texts, sessions' storage, nor incidents.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from models.detector import EventDetector, SessionDetector
 from models.ensemble import Ensemble
-from models.sessions import Bool, Closing, Float64, Int64
+from models.lesson import Lesson
+from models.members.cache import REASONS_KEPT, Remembered
+from models.members.ended import EndMember
+from models.members.event import EventMember, FieldMember, Observed, TextMember, TimingMember, ValueMember
+from models.notes import Notes, NoteSettings
+from models.parser import Events
+from models.record import Records
+from models.rules import Clause, Rules
+from models.sessions import BEFORE_SESSION, NO_KEY, SEGMENT, Bool, Closing, Float64, FullSegment, Int64, SessionSettings
 from models.vocabulary import END
+from models.workflow.diagnosis import Diagnostician
 
-CACHE_ROWS = 200_000
-"""Raw outputs kept per detector; the whole cache is dropped when full, which costs one cold batch."""
-
-REASONS_KEPT = 5_000
-"""Explanations kept; dropped whole when full."""
-
-K = TypeVar("K")
+NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """Verdicts of k rows or closings, as columns.
 
-    ``raws`` member -> float64 [k]; ``evidence`` float64 [k], at least 0; ``score`` float64 [k] in 0..1; ``anomalous``
-    bool [k].
+    ``raws`` member -> float64 [k], NaN where a rule silenced it; ``evidence`` float64 [k], at least 0; ``score``
+    float64 [k] in 0..1; ``anomalous`` bool [k]; ``silenced`` row or closing -> the rule without which it would ring.
     """
 
     raws: dict[str, Float64]
     evidence: Float64
     score: Float64
     anomalous: Bool
+    silenced: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,61 +60,11 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """An event member's raw output worth remembering until its session closes."""
+    """A member's raw output worth remembering until its session closes; ``member`` is the member's place."""
 
     row: int
     member: int
     raw: float
-
-
-class RawCache:
-    """Raw outputs of one event detector by (history, key). Bounded; results never depend on what is in it."""
-
-    def __init__(self, detector: EventDetector, capacity: int = CACHE_ROWS) -> None:
-        self.detector = detector
-        self.hits = 0
-        self.misses = 0
-        self._capacity = capacity
-        self._raw: dict[bytes, float] = {}
-
-    def take_counts(self) -> tuple[int, int]:
-        """Hits and misses since the last call."""
-        counts = self.hits, self.misses
-        self.hits = self.misses = 0
-        return counts
-
-    def score(self, history: Int64, keys: Int64) -> Float64:
-        """As ``detector.score`` on ``history`` int64 [k, h] and ``keys`` int64 [k]."""
-        if len(keys) == 0:
-            return np.empty(0, dtype=np.float64)
-        window = self.detector.window
-        if window == 0:
-            # No network behind it: asking is cheaper than remembering.
-            return self.detector.score(history[:, :0], keys)
-        cells = np.empty((len(keys), window + 1), dtype=np.int32)
-        cells[:, :window] = history[:, history.shape[1] - window :]
-        cells[:, window] = keys
-        names: list[bytes] = cells.view(f"V{cells.shape[1] * 4}").ravel().tolist()
-        known = self._raw
-        raws = list(map(known.get, names))
-        if None not in raws:
-            self.hits += len(names)
-            return np.array(raws, dtype=np.float64)
-        first: dict[bytes, int] = {}
-        for i, name in enumerate(names):
-            if name not in known and name not in first:
-                first[name] = i
-        self.misses += len(first)
-        self.hits += len(names) - len(first)
-        if first:
-            if len(known) + len(first) > self._capacity:
-                # Dropped whole; what this batch needs of it is scored again with the misses.
-                self._raw = known = {}
-                first = {name: i for i, name in reversed(list(enumerate(names)))}
-            at = np.fromiter(first.values(), dtype=np.int64, count=len(first))
-            fresh = self.detector.score(cells[at, :window].astype(np.int64), cells[at, window].astype(np.int64))
-            known.update(zip(first, fresh.tolist(), strict=True))
-        return np.array([known[name] for name in names], dtype=np.float64)
 
 
 class Judge:
@@ -117,91 +72,262 @@ class Judge:
 
     def __init__(
         self,
-        events: Sequence[EventDetector],
-        sessions: Sequence[SessionDetector],
+        events: Sequence[EventMember],
+        sessions: Sequence[EndMember],
         ensemble: Ensemble,
         known: frozenset[int],
         provider: str = "cpu",
+        workflow: Diagnostician | None = None,
     ) -> None:
-        """``known`` holds the template ids of the vocabulary; ``provider`` says where networks run."""
+        """``known`` holds the template ids of the vocabulary; ``provider`` says where networks run; ``workflow`` tells
+        where in a session's course an alarm lies, where training built one."""
         self.provider = provider
+        self._workflow = workflow
+        self._diagnoses: Remembered[tuple[object, ...], dict[str, Any]] = Remembered(REASONS_KEPT)
         self.events = tuple(events)
         self.sessions = tuple(sessions)
         self.ensemble = ensemble
         self.known = known
-        self.caches = {detector.name: RawCache(detector) for detector in self.events}
-        # The same few causes ring again and again; what explains them is worked out once.
-        self._row_reasons: dict[bytes, list[Reason]] = {}
-        self._end_reasons: dict[tuple[object, ...], list[Reason]] = {}
+        self.width = max((member.window for member in self.events), default=0)
+        """Keys of history that the event members need."""
+        self.reads_texts = any(isinstance(member, TextMember) for member in self.events)
+        self._values = next((m.detector for m in self.events if isinstance(m, ValueMember)), None)
+        self._fields = next((m.detector for m in self.events if isinstance(m, FieldMember)), None)
 
-    def rows(self, history: Int64, keys: Int64) -> Judgement:
-        """Judge events: ``history`` int64 [k, h >= every member's window], ``keys`` int64 [k]."""
-        return self._judge({name: cache.score(history, keys) for name, cache in self.caches.items()}, len(keys))
+    def needs(self, least: SessionSettings) -> SessionSettings:
+        """``least`` with what these members read of a session in the place of its window."""
+        width = self.width or least.width
+        sequences = any(member.sequences for member in self.sessions)
+        timing = any(isinstance(member, TimingMember) for member in self.events)
+        values, fields = self._values, self._fields
+        notes = NoteSettings(
+            pauses=timing or values is not None,
+            values=0 if values is None else values.window,
+            width=0 if values is None else values.width,
+            codes=0 if fields is None else fields.window,
+            fields=0 if fields is None else len(fields.fields),
+        )
+        return replace(least, tail=max(SEGMENT, width) if sequences else width, window=width, notes=notes)
 
-    def closings(self, closings: Sequence[Closing], tail: int) -> Judgement:
-        """Judge closed sessions; ``tail`` is the length of history that their states keep."""
-        raws: dict[str, Float64] = {}
-        for member, detector in enumerate(self.events):
-            peaks = np.array([closing.peaks.get(member, -np.inf) for closing in closings], dtype=np.float64)
-            if detector.judges_end and closings:
-                end = self.caches[detector.name].score(end_histories(closings, tail), np.full(len(closings), END))
-                peaks = np.maximum(peaks, end)
-            raws[detector.name] = peaks
-        counts = [closing.state.counts for closing in closings]
-        for session_detector in self.sessions:
-            raws[session_detector.name] = session_detector.score_counts(counts)
-        return self._judge(raws, len(closings))
+    def notes(self, records: Records, events: Events, tokens_of: Callable[[int], Sequence[str]]) -> Notes | None:
+        """What members read of a batch's rows beside their keys; None where none does."""
+        if self._values is None and self._fields is None:
+            return None
+        size = len(events.key)
+        keyed = events.key != NO_KEY
+        valued = np.zeros(size, dtype=np.bool_)
+        values = np.zeros((size, 0), dtype=np.float64)
+        codes = np.zeros((size, 0), dtype=np.int64)
+        if self._values is not None:
+            valued[keyed] = self._values.reads(events.key[keyed])
+            values = np.zeros((size, self._values.width - 1), dtype=np.float64)
+            at = np.flatnonzero(valued)
+            # A line that names several sessions is read once.
+            record, first, inverse = np.unique(events.record[at], return_index=True, return_inverse=True)
+            messages = records.message.gather(record).to_list()
+            read = [
+                self._values.read(key, tokens_of(key), message)
+                for key, message in zip(events.key[at[first]].tolist(), messages, strict=True)
+            ]
+            if read:
+                values[at] = np.stack(read)[inverse]
+        if self._fields is not None:
+            codes = np.zeros((size, len(self._fields.fields)), dtype=np.int64)
+            codes[keyed] = self._fields.codes(records.fields)[events.record[keyed]]
+        return Notes(values, valued, codes)
 
-    def peaks(self, judgement: Judgement) -> list[Peak]:
-        """What of the rows' raw outputs could still count when their sessions close."""
+    def rows(self, events: Observed, rules: Rules = NO_RULES, now: float = 0.0) -> Judgement:
+        """Judge k events; ``rules`` silence members at ``now``, seconds."""
+        if not len(events.key):
+            return self._judge({member.name: np.empty(0, dtype=np.float64) for member in self.events}, 0)
+        raws = {member.name: member.score(events) for member in self.events}
+        for member in self.events:
+            if isinstance(member, ValueMember) and member.after is not None:
+                leader, bar = member.after
+                raws[member.name][raws[leader] >= bar] = np.nan
+        rang = self._judge(raws, len(events.key))
+        if not rules:
+            return rang
+        found: dict[int, str] = {}
+        for member in self.events:
+            raw = raws[member.name]
+            for at in self._strange(member.name, raw):
+                rule = rules.silencing(member.clauses(events, at, self.known), now)
+                if rule is not None:
+                    raw[at] = np.nan
+                    found[at] = rule
+        return self._silenced(rang, raws, found)
+
+    def closings(self, closings: Sequence[Closing], rules: Rules = NO_RULES, now: float = 0.0) -> Judgement:
+        """Judge closed sessions; ``rules`` silence members at ``now``, seconds."""
+        histories = end_histories(closings, self.width)
+        states = [closing.state for closing in closings]
+        own = {member.name: member.score_ends(histories) for member in self.events} if closings else {}
+        own |= {member.name: member.score(states) for member in self.sessions} if closings else {}
+        peaks = {m.name: self._peaks_of(closings, m.place) for m in self._members}
+        rang = self._judge(_larger(peaks, own), len(closings))
+        if not rules:
+            return rang
+        found: dict[int, str] = {}
+        for member in self.events:
+            ends = own.get(member.name)
+            for at in () if ends is None else self._strange(member.name, ends):
+                rule = rules.silencing(member.end_clauses(histories[at], states[at].counts, self.known), now)
+                if ends is not None and rule is not None:
+                    ends[at] = np.nan
+                    found[at] = rule
+        for end_member in self.sessions:
+            raw = own.get(end_member.name)
+            for at in () if raw is None else self._strange(end_member.name, raw):
+                whole, *templates = end_member.clauses(states[at], self.known)
+                accepted = {int(c.match): rules.silencing([c], now) for c in templates}
+                accepted = {key: rule for key, rule in accepted.items() if rule is not None}
+                rule = rules.silencing([whole], now) or next(iter(accepted.values()), None)
+                if raw is not None and rule is not None:
+                    by_whole = rules.silencing([whole], now) is not None
+                    raw[at] = np.nan if by_whole else end_member.score_without(states[at], accepted)
+                    found[at] = rule
+        return self._silenced(rang, _larger(peaks, own), found)
+
+    def peaks(self, judgement: Judgement, segments: Sequence[FullSegment] = ()) -> list[Peak]:
+        """What of the rows' raw outputs, and of the ``segments`` that they filled, could still count when their
+        sessions close."""
         found: list[Peak] = []
-        for member, detector in enumerate(self.events):
-            raw = judgement.raws[detector.name]
-            found.extend(
-                Peak(row, member, float(raw[row]))
-                for row in np.flatnonzero(self.ensemble.counts(detector.name, raw)).tolist()
-            )
+        for member in self.events:
+            raw = judgement.raws[member.name]
+            strange = self.ensemble.counts(member.name, raw)
+            found.extend(Peak(row, member.place, float(raw[row])) for row in np.flatnonzero(strange).tolist())
+        for end_member in self.sessions:
+            if segments and end_member.sequences:
+                raw = end_member.score_segments(segments)
+                strange = self.ensemble.counts(end_member.name, raw)
+                found.extend(
+                    Peak(segments[at].at, end_member.place, float(raw[at])) for at in np.flatnonzero(strange).tolist()
+                )
         return found
 
-    def row_reasons(self, judgement: Judgement, at: int, history: Int64, key: int) -> list[Reason]:
-        """Why row ``at`` rang, the strongest member first; ``history`` int64 [h] and ``key`` are the row's own."""
-        about = history.tobytes() + key.to_bytes(8, "little", signed=True)
-        reasons = self._row_reasons.get(about)
-        if reasons is None:
-            reasons = []
-            for name, raw, score, share in self._parts(judgement, at):
-                detector = self.caches[name].detector
-                because = detector.explain(history[len(history) - detector.window :], key)
-                reasons.append(Reason(name, raw, score, share, because))
-            _remember(self._row_reasons, about, reasons)
-        return reasons
+    def row_reasons(self, judgement: Judgement, at: int, events: Observed) -> list[Reason]:
+        """Why row ``at`` rang, the strongest member first."""
+        members = {member.name: member for member in self.events}
+        return [
+            Reason(name, raw, score, share, members[name].explain(events, at))
+            for name, raw, score, share in self._parts(judgement, at)
+        ]
 
-    def closing_reasons(self, judgement: Judgement, at: int, closing: Closing, tail: int) -> list[Reason]:
+    def row_clauses(self, detector: str, events: Observed, at: int) -> list[Clause]:
+        """What makes the alarm of one member on row ``at`` the same as another, under each scope that it knows."""
+        return next(member for member in self.events if member.name == detector).clauses(events, at, self.known)
+
+    def closing_reasons(self, judgement: Judgement, at: int, closing: Closing) -> list[Reason]:
         """Why closed session ``at`` rang, the strongest member first."""
-        state = closing.state
-        about = (state.tail[-tail:], *sorted(state.counts.items()), *sorted(closing.peaks.items()))
-        reasons = self._end_reasons.get(about)
-        if reasons is None:
-            by_name = {detector.name: detector for detector in self.sessions}
-            reasons = []
-            for name, raw, score, share in self._parts(judgement, at):
-                if name in by_name:
-                    because = by_name[name].explain(state.counts)
-                else:
-                    because = self._explain_peak(name, raw, closing, tail)
-                reasons.append(Reason(name, raw, score, share, because))
-            _remember(self._end_reasons, about, reasons)
-        return reasons
+        return [
+            Reason(name, raw, score, share, self._explain_closing(name, raw, closing))
+            for name, raw, score, share in self._parts(judgement, at)
+        ]
 
-    def _explain_peak(self, name: str, raw: float, closing: Closing, tail: int) -> dict[str, Any]:
-        """An event member's part at a session's end: the end itself, or the strangest event before it."""
-        detector = self.caches[name].detector
-        if detector.judges_end:
-            history = end_histories([closing], tail)[0]
-            window = history[len(history) - detector.window :]
-            if float(detector.score(window[None, :], np.array([END]))[0]) >= raw:
-                return detector.explain(window, END)
+    def closing_clauses(self, detector: str, closing: Closing) -> list[Clause]:
+        """What makes the alarm of one member on a closed session the same as another; nothing where an event before its
+        end rang."""
+        for end_member in self.sessions:
+            if end_member.name == detector:
+                return end_member.clauses(closing.state, self.known)
+        member = next(member for member in self.events if member.name == detector)
+        history = end_histories([closing], self.width)
+        ends = member.score_ends(history)
+        if ends is None or not self._strange(detector, ends):
+            return []
+        return member.end_clauses(history[0], closing.state.counts, self.known)
+
+    def row_lesson(self, detector: str, events: Observed, at: int) -> Lesson:
+        """What one member saw of row ``at``."""
+        return Lesson(detector, next(m for m in self.events if m.name == detector).seen(events, at))
+
+    def closing_lesson(self, detector: str, closing: Closing) -> Lesson | None:
+        """What one member saw of a closed session; None where an event before its end rang."""
+        for end_member in self.sessions:
+            if end_member.name == detector:
+                return Lesson(detector, end_member.seen(closing.state))
+        member = next(member for member in self.events if member.name == detector)
+        history = end_histories([closing], self.width)
+        ends = member.score_ends(history)
+        if ends is None or not self._strange(detector, ends):
+            return None
+        return Lesson(detector, member.end_seen(history[0]))
+
+    def lesson_raws(self, lessons: Sequence[Lesson]) -> Float64:
+        """Raw output of each lesson by the member that it names, float64 [k]; NaN where there is none, as where the
+        lesson is about a timeframe."""
+        raws = np.full(len(lessons), np.nan)
+        for member in self._members:
+            at = [i for i, lesson in enumerate(lessons) if lesson.detector == member.name]
+            if at:
+                raws[at] = member.score_seen([lessons[i].seen for i in at])
+        return raws
+
+    def lesson_evidence(self, lessons: Sequence[Lesson]) -> float:
+        """Evidence of one alarm from what its members saw; it rings from the ensemble's threshold on."""
+        largest: dict[str, float] = {}
+        for lesson, raw in zip(lessons, self.lesson_raws(lessons).tolist(), strict=True):
+            if raw == raw:
+                largest[lesson.detector] = max(largest.get(lesson.detector, -np.inf), raw)
+        return sum(part.evidence for part in self.ensemble.contributions(largest))
+
+    def row_diagnosis(self, events: Observed, at: int) -> dict[str, Any] | None:
+        """Where in its session's course row ``at`` departs from the workflow; None without a workflow."""
+        elapsed = events.windows.elapsed
+        pause = None if elapsed is None else float(elapsed[at])
+        return self._diagnose(events.windows.history[at].tolist(), int(events.key[at]), None, pause)
+
+    def closing_diagnosis(self, closing: Closing) -> dict[str, Any] | None:
+        """Where in its course a closed session departs from the workflow; None without a workflow."""
+        history = end_histories([closing], self.width)[0].tolist()
+        return self._diagnose(history, END, closing.state.counts, None)
+
+    def _diagnose(
+        self, history: list[int], key: int, counts: Mapping[int, int] | None, elapsed: float | None
+    ) -> dict[str, Any] | None:
+        workflow = self._workflow
+        if workflow is None:
+            return None
+        # One mark says that the start was seen; a window holds one for each place before it.
+        first = next((at for at, k in enumerate(history) if k != BEFORE_SESSION), len(history))
+        keys = [*([BEFORE_SESSION] if first else ()), *history[first:]]
+        about = (*keys, key, elapsed, *(sorted(counts.items()) if counts else ()))
+        return self._diagnoses.get(
+            about, lambda: workflow.diagnose(keys, key, counts=counts, elapsed_s=elapsed).to_dict()
+        )
+
+    def _explain_closing(self, name: str, raw: float, closing: Closing) -> dict[str, Any]:
+        """A member's part at a session's end: the end itself, or the strangest event or segment before it."""
+        for end_member in self.sessions:
+            if end_member.name == name:
+                if closing.peaks.get(end_member.place, -np.inf) >= raw and end_member.sequences:
+                    return {"at": "an earlier segment of this session"}
+                return end_member.explain(closing.state)
+        member = next(member for member in self.events if member.name == name)
+        history = end_histories([closing], self.width)
+        ends = member.score_ends(history)
+        if ends is not None and float(ends[0]) >= raw:
+            return member.explain_end(history[0])
         return {"at": "an earlier event of this session"}
+
+    @property
+    def _members(self) -> Sequence[EventMember | EndMember]:
+        return (*self.events, *self.sessions)
+
+    def _strange(self, name: str, raw: Float64) -> list[int]:
+        strange: list[int] = np.flatnonzero(self.ensemble.counts(name, raw)).tolist()
+        return strange
+
+    def _silenced(self, rang: Judgement, raws: dict[str, Float64], found: Mapping[int, str]) -> Judgement:
+        """What is left of ``rang`` once rules were applied to the rows or closings ``found``."""
+        left = self._judge(raws, len(rang.evidence))
+        would = {at: rule for at, rule in found.items() if rang.anomalous[at] and not left.anomalous[at]}
+        return replace(left, silenced=would)
+
+    @staticmethod
+    def _peaks_of(closings: Sequence[Closing], place: int) -> Float64:
+        return np.array([closing.peaks.get(place, -np.inf) for closing in closings], dtype=np.float64)
 
     def _judge(self, raws: dict[str, Float64], size: int) -> Judgement:
         evidence = self.ensemble.evidence(raws) if raws else np.zeros(size)
@@ -216,17 +342,20 @@ class Judge:
         return [(part.name, raws[part.name], part.score, part.evidence / whole) for part in taking]
 
 
-def _remember(known: dict[K, list[Reason]], about: K, reasons: list[Reason]) -> None:
-    if len(known) >= REASONS_KEPT:
-        known.clear()
-    known[about] = reasons
+def _larger(peaks: Mapping[str, Float64], own: Mapping[str, Float64 | None]) -> dict[str, Float64]:
+    """The larger of each member's peaks and its outputs at the end, float64 [k]."""
+    found = {}
+    for name, peak in peaks.items():
+        raw = own.get(name)
+        found[name] = peak if raw is None else np.fmax(peak, raw)
+    return found
 
 
-def end_histories(closings: Sequence[Closing], tail: int) -> Int64:
-    """The history before each session's end, int64 [k, tail], ``BEFORE_SESSION`` on the left."""
-    history = np.full((len(closings), tail), -1, dtype=np.int64)
+def end_histories(closings: Sequence[Closing], width: int) -> Int64:
+    """The history before each session's end, int64 [k, width], ``BEFORE_SESSION`` on the left."""
+    history = np.full((len(closings), width), -1, dtype=np.int64)
     for row, closing in enumerate(closings):
-        known = closing.state.tail[-tail:]
+        known = closing.state.tail[-width:] if width else ()
         if known:
-            history[row, tail - len(known) :] = known
+            history[row, width - len(known) :] = known
     return history

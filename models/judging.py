@@ -6,10 +6,15 @@ Owns the joining of the steps. Does not know where sessions are stored nor what 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from models.judge import Judge, Judgement
+from models.autolog.frames import Frame, frame_name
+from models.autolog.judge import FrameJudge
+from models.judge import NO_RULES, Judge, Judgement
+from models.members.event import Observed
 from models.parser import Events
-from models.sessions import Closing, SessionSettings, Windows, with_peak
-from models.verdict import Finding, Verdict, explain_lines, line_verdicts, session_verdicts
+from models.record import Records
+from models.rules import Rules
+from models.sessions import Closing, SessionSettings, SessionState, Windows, with_peak
+from models.verdict import Finding, Verdict, explain_lines, frame_verdicts, line_verdicts, session_verdicts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +53,55 @@ def judge_batch(
     windows: Windows,
     closings: Sequence[Closing],
     text_of: Callable[[int], str],
+    records: Records | None = None,
+    rules: Rules = NO_RULES,
+    now: float = 0.0,
 ) -> Judged:
     """Judge the rows of a batch and the sessions that closed with it.
 
-    ``windows`` are the rows' histories; ``closings`` as the store returned them, those of rows in row order and then
-    those of the sweep: peaks of this very batch are added here. ``judge`` None: the source is learning, and every
-    verdict says so.
+    ``windows`` are the rows' histories and ``records`` what they were made of (None: there are no rows); ``closings``
+    as the store returned them, those of rows in row order and then those of the sweep: peaks of this very batch are
+    added here. ``judge`` None: the source is learning, and every verdict says so. ``rules`` silence what people called
+    false alarms, at ``now`` in seconds.
     """
     if judge is None:
         lines = line_verdicts(events, windows, None, lambda _: True, text_of)
-        ends, _ = session_verdicts(source, closings, None, None, settings.tail, lambda _: True, text_of)
+        ends, _ = session_verdicts(source, closings, None, None, settings.width, lambda _: True, text_of)
         return Judged(lines, ends, [], list(closings), None, None, [])
     known = judge.known.__contains__
-    rows = judge.rows(windows.history, events.key[windows.row])
+    observed = Observed(windows, events.key[windows.row], texts_of(judge, records, events, windows))
+    rows = judge.rows(observed, rules, now)
     raised, peaks = _peaks(judge, rows, events, windows, closings)
     lines = line_verdicts(events, windows, rows, known, text_of)
-    findings = explain_lines(source, lines, events, windows, rows, judge, known, text_of)
-    closed = judge.closings(raised, settings.tail)
-    ends, more = session_verdicts(source, raised, closed, judge, settings.tail, known, text_of)
+    findings = explain_lines(source, lines, events, observed, rows, judge, known, text_of)
+    closed = judge.closings(raised, rules, now)
+    ends, more = session_verdicts(source, raised, closed, judge, settings.width, known, text_of)
     return Judged(lines, ends, findings + more, raised, rows, closed, peaks)
+
+
+def judge_frames(
+    source: str, judge: FrameJudge, frames: Sequence[Frame], rules: Rules = NO_RULES, now: float = 0.0
+) -> Judged:
+    """Closed frames judged, in the shape in which the ends of sessions are reported; ``now`` in seconds."""
+    chunk_s = judge.detector.chunk_s
+    judgement = judge.judge(frames, rules, now)
+    ends, findings = frame_verdicts(source, frames, chunk_s, judgement, judge.detector.name)
+    closings = [
+        Closing(
+            frame_name(frame.chunk, chunk_s),
+            SessionState(frame.chunk * chunk_s, (frame.chunk + 1) * chunk_s, frame.lines, (), {}),
+        )
+        for frame in frames
+    ]
+    return Judged(ends=ends, findings=findings, closings=closings, lines=[], rows=None, closed=None, peaks=[])
+
+
+def texts_of(judge: Judge, records: Records | None, events: Events, windows: Windows) -> Sequence[str]:
+    """Masked message of each of the windows' rows, where a member reads it."""
+    if not judge.reads_texts or records is None:
+        return ()
+    texts: list[str] = records.masked.gather(events.record[windows.row]).to_list()
+    return texts
 
 
 def _peaks(
@@ -78,7 +113,7 @@ def _peaks(
     for number, closing in enumerate(raised):
         numbers.setdefault(closing.session, []).append(number)
     peaks: list[SessionPeak] = []
-    for peak in judge.peaks(rows):
+    for peak in judge.peaks(rows, windows.segments):
         row = int(windows.row[peak.row])
         session = events.session[row]
         closed = _closed_by(closings, numbers.get(session, ()), row, bool(events.ends[row]))

@@ -14,31 +14,59 @@ The rule, for the rows of one source in order:
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
-Bool = NDArray[np.bool_]
+from models.notes import (
+    Bool,
+    CodeWindows,
+    Float64,
+    Int64,
+    Notes,
+    NoteSettings,
+    SessionNotes,
+    ValueWindows,
+    code_windows,
+    epochs_of,
+    pauses,
+    value_windows,
+)
+
+__all__ = ["Bool", "Float64", "Int64"]
 
 BEFORE_SESSION = -1
 """Stands in a window for "before the session began"."""
 NO_KEY = -1
 """The key of a pure end record."""
+SEGMENT = 512
+"""Events that are judged as one sequence: a longer session is judged in segments of so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionSettings:
     """What a source keeps of each session.
 
-    ``tail`` is the longest history window that a detector needs, in keys; ``idle_s`` the silence in seconds after which
-    a session is over; ``lateness_s`` how far the watermark stays behind the largest time seen.
+    ``tail`` keys, the newest; ``idle_s`` the silence in seconds after which a session is over; ``lateness_s`` how far
+    the watermark stays behind the largest time seen; ``window`` keys of history before each row, at most ``tail``
+    (None: all of it); ``notes`` what is kept of events beside their keys.
     """
 
     tail: int
     idle_s: float
     lateness_s: float = 60.0
+    window: int | None = None
+    notes: NoteSettings = field(default_factory=NoteSettings)
+
+    @property
+    def width(self) -> int:
+        """Keys of history before each row."""
+        return self.tail if self.window is None else self.window
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> Self:
+        """Read back what ``dataclasses.asdict`` made. Raises TypeError where a field is missing or unknown."""
+        return cls(**{**state, "notes": NoteSettings(**state.get("notes", {}))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +75,7 @@ class Rows:
 
     ``key`` is a template id or ``NO_KEY``; ``time`` is in seconds since the epoch, or -inf for an end record (it moves
     no watermark); ``watermark`` is nondecreasing; ``ends`` marks rows after which their session
-    closes.
+    closes; ``notes`` where the source keeps any.
     """
 
     session: list[str]
@@ -55,6 +83,7 @@ class Rows:
     time: Float64
     watermark: Float64
     ends: Bool
+    notes: Notes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +95,11 @@ class SessionState:
     n: int
     tail: tuple[int, ...]
     counts: Mapping[int, int]
+
+    @property
+    def segment(self) -> Int64:
+        """Its keys since the last full segment, int64 [1..SEGMENT] (fewer where fewer were kept)."""
+        return np.array(self.tail[-((self.n - 1) % SEGMENT + 1) :], dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +129,31 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class FullSegment:
+    """A segment of a session that its event ``at`` (one of the k) made full: ``keys`` int64 [SEGMENT]."""
+
+    at: int
+    keys: Int64
+
+
+@dataclass(frozen=True, slots=True)
 class Windows:
-    """The history before each keyed row.
+    """What came before each of k keyed rows.
 
     ``history`` int64 [k, h]: template ids, oldest first, ``BEFORE_SESSION`` on the left; ``row`` int64 [k]: which row;
     ``position`` int64 [k]: 0-based place of the row in its session; ``started`` float64 [k]: when its session began.
+    Where the source keeps them: ``elapsed`` float64 [k], seconds since the session's latest earlier event, NaN for its
+    first; ``values`` and ``codes``; ``segments`` that became full.
     """
 
     history: Int64
     row: Int64
     position: Int64
     started: Float64
+    elapsed: Float64 | None = None
+    values: ValueWindows | None = None
+    codes: CodeWindows | None = None
+    segments: tuple[FullSegment, ...] = ()
 
     @classmethod
     def none(cls, tail: int) -> "Windows":
@@ -176,13 +224,14 @@ def build_windows(
     by_session: Mapping[str, Sequence[int]],
     priors: Mapping[str, SessionState],
     settings: SessionSettings,
+    notes: Mapping[str, SessionNotes] | None = None,
 ) -> Windows:
-    """The history window of every keyed row of a batch, given the state of its session before the batch.
+    """The windows of every keyed row of a batch, given the state and ``notes`` of its session before the batch.
 
-    One flat array holds, for each epoch, ``tail`` cells of earlier history and then the new keys, so that every window
+    One flat array holds, for each epoch, ``width`` cells of earlier history and then the new keys, so that every window
     is the slice that ends before its row's cell.
     """
-    h = settings.tail
+    h = settings.width
     padding = [BEFORE_SESSION] * h
     keys, times, marks, ends = (
         rows.key.tolist(),
@@ -233,12 +282,50 @@ def build_windows(
     )
     row = np.asarray(row_of, dtype=np.int64)
     order = np.argsort(row, kind="stable")
-    return Windows(
+    windows = Windows(
         history=history[order],
         row=row[order],
         position=np.asarray(position, dtype=np.int64)[order],
         started=np.asarray(started, dtype=np.float64)[order],
     )
+    if settings.tail >= SEGMENT:
+        windows = replace(windows, segments=tuple(_full_segments(rows, windows, by_session, priors)))
+    if settings.notes != NoteSettings():
+        windows = _noted(rows, windows, priors, settings.notes, notes or {})
+    return windows
+
+
+def _full_segments(
+    rows: Rows, windows: Windows, by_session: Mapping[str, Sequence[int]], priors: Mapping[str, SessionState]
+) -> Iterable[FullSegment]:
+    for at in np.flatnonzero(windows.position % SEGMENT == SEGMENT - 1).tolist():
+        row, position = int(windows.row[at]), int(windows.position[at])
+        session = rows.session[row]
+        own = [rows.key[r] for r in by_session[session] if r <= row and rows.key[r] != NO_KEY][-(position + 1) :]
+        prior = priors.get(session)
+        earlier = prior.tail if prior is not None and position >= len(own) else ()
+        yield FullSegment(at, np.array([*earlier, *own], dtype=np.int64)[-SEGMENT:])
+
+
+def _noted(
+    rows: Rows,
+    windows: Windows,
+    priors: Mapping[str, SessionState],
+    settings: NoteSettings,
+    before: Mapping[str, SessionNotes],
+) -> Windows:
+    """``windows`` with pauses, values and codes."""
+    epochs = epochs_of(rows.session, windows.row, windows.position)
+    last = {name: state.last for name, state in priors.items()}
+    elapsed = pauses(epochs, rows.time[windows.row], last)
+    values = codes = None
+    if rows.notes is not None and settings.values:
+        vectors = np.column_stack([elapsed, rows.notes.values[windows.row]])
+        valued = rows.notes.valued[windows.row]
+        values = value_windows(epochs, rows.key[windows.row], valued, vectors, before, settings.values)
+    if rows.notes is not None and settings.codes:
+        codes = code_windows(epochs, rows.notes.codes[windows.row], before, settings.codes)
+    return replace(windows, elapsed=elapsed, values=values, codes=codes)
 
 
 def extend(state: SessionState | None, keys: Iterable[int], started: float, last: float, tail: int) -> SessionState:
@@ -263,6 +350,7 @@ class LiveSessions:
         self.settings = settings
         self._states: dict[str, SessionState] = {}
         self._peaks: dict[str, dict[int, float]] = {}
+        self._notes: dict[str, SessionNotes] = {}
 
     def __len__(self) -> int:
         return len(self._states)
@@ -275,8 +363,9 @@ class LiveSessions:
         """Append rows; returns the windows of the keyed rows, and the sessions that these rows closed, in row order."""
         by_session = group_by_session(rows.session)
         priors = {name: self._states[name] for name in by_session if name in self._states}
-        windows = build_windows(rows, by_session, priors, self.settings)
+        windows = build_windows(rows, by_session, priors, self.settings, self._notes)
         keys = rows.key.tolist()
+        own_notes = self._own_notes(rows, windows)
         closings: list[Closing] = []
         for session, numbers in by_session.items():
             segments = cut(
@@ -284,12 +373,18 @@ class LiveSessions:
                 rows.watermark[numbers].tolist(), rows.ends[numbers].tolist(), self.settings.idle_s,
             )  # fmt: skip
             self._states.pop(session, None)
+            kept = self._notes.pop(session, None)
             for segment in segments:
-                own = [keys[numbers[i]] for i in range(segment.start, segment.stop) if keys[numbers[i]] != NO_KEY]
+                keyed = [numbers[i] for i in range(segment.start, segment.stop) if keys[numbers[i]] != NO_KEY]
+                own = [keys[row] for row in keyed]
                 prior = priors.get(session) if segment.continues else None
                 state = extend(prior, own, segment.started, segment.last, self.settings.tail)
                 if segment.closed_by is None:
                     self._states[session] = state
+                    if self.settings.notes.stored:
+                        before = kept if segment.continues and kept is not None else SessionNotes()
+                        added = [(keys[row], *own_notes[row]) for row in keyed]
+                        self._notes[session] = before.extended(added, self.settings.notes)
                 else:
                     peaks = self._peaks.pop(session, {}) if segment.continues else {}
                     closings.append(Closing(session, state, peaks, numbers[segment.closed_by]))
@@ -315,7 +410,16 @@ class LiveSessions:
         peaks = self._peaks.setdefault(session, {})
         peaks[member] = max(raw, peaks.get(member, raw))
 
+    def _own_notes(self, rows: Rows, windows: Windows) -> dict[int, tuple[Float64 | None, Int64 | None]]:
+        """Vector and codes of each keyed row."""
+        vectors = dict(zip(windows.values.at.tolist(), windows.values.values, strict=True)) if windows.values else {}
+        codes = windows.codes.codes if windows.codes else None
+        return {
+            row: (vectors.get(at), None if codes is None else codes[at]) for at, row in enumerate(windows.row.tolist())
+        }
+
     def _close(self, session: str) -> Closing:
+        self._notes.pop(session, None)
         return Closing(session, self._states.pop(session), self._peaks.pop(session, {}), None)
 
 

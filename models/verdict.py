@@ -4,22 +4,29 @@ Owns the wording: ids become template texts here, and only for what rang. Traini
 their verdicts with these functions and no others, so the two cannot drift apart.
 """
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
+from models.autolog.frames import Frame, frame_name
+from models.autolog.judge import FrameJudgement
 from models.judge import Judge, Judgement, Reason
+from models.lesson import Lesson
+from models.members.event import Observed
 from models.parser import Events
+from models.rules import Clause, digest
 from models.sessions import BEFORE_SESSION, Closing, Windows
 from models.vocabulary import END
 
 Kind = Literal["line", "session", "timeframe"]
 State = Literal["scored", "learning", "silenced"]
 
+DAY_S = 86_400.0
+
 
 class Verdict(TypedDict):
-    """One verdict as JSON. ``index`` is the line's place in its request, None for the end of a session or timeframe."""
+    """One verdict as JSON. ``index`` is the line's place in its request, None for the end of a session or timeframe;
+    ``rule`` the feedback without which a silenced one would have rung."""
 
     index: int | None
     kind: Kind
@@ -32,13 +39,17 @@ class Verdict(TypedDict):
     state: State
     incident: str | None
     reasons: list[dict[str, Any]]
+    rule: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """An anomalous verdict with what an incident keeps of it. ``time`` and ``started`` in seconds since the epoch.
 
-    ``window`` holds the template ids before the event, oldest first (for a closed session: its last ones).
+    ``window`` holds the template ids before the event, oldest first (for a closed session: its last ones); ``clauses``
+    what to silence should it be called a false alarm: of each detector that took part, its narrowest; ``diagnosis``
+    where it departs from the source's workflow (``models.workflow``), None where there is none; ``lessons`` what those
+    detectors saw.
     """
 
     verdict: Verdict
@@ -47,6 +58,9 @@ class Finding:
     time: float
     window: tuple[int, ...]
     row: int | None
+    clauses: tuple[Clause, ...] = ()
+    diagnosis: dict[str, Any] | None = None
+    lessons: tuple[Lesson, ...] = ()
 
 
 def wording(text_of: Callable[[int], str]) -> Callable[[int], str]:
@@ -82,20 +96,22 @@ def line_verdicts(
     state: State = "learning" if judgement is None else "scored"
     scores = [0.0] * len(rows) if judgement is None else judgement.score.tolist()
     rang = [False] * len(rows) if judgement is None else judgement.anomalous.tolist()
-    return [
+    verdicts: list[Verdict] = [
         {
             "index": i, "kind": "line", "session": session[row], "template_id": key, "template": texts[key][0],
             "novel": texts[key][1], "anomalous": bad, "score": score, "state": state, "incident": None, "reasons": [],
         }
         for i, row, key, bad, score in zip(index, rows, keys, rang, scores, strict=True)
     ]  # fmt: skip
+    _silence(verdicts, judgement)
+    return verdicts
 
 
 def explain_lines(
     source: str,
     verdicts: Sequence[Verdict],
     events: Events,
-    windows: Windows,
+    observed: Observed,
     judgement: Judgement,
     judge: Judge,
     known: Callable[[int], bool],
@@ -103,20 +119,21 @@ def explain_lines(
 ) -> list[Finding]:
     """Add reasons and incident ids to the line verdicts that rang; returns a finding for each."""
     words = wording(text_of)
+    windows = observed.windows
     findings = []
     for at in judgement.anomalous.nonzero()[0].tolist():
         verdict, row = verdicts[at], int(windows.row[at])
         history, key = windows.history[at], int(events.key[row])
-        reasons = judge.row_reasons(judgement, at, history, key)
+        reasons = judge.row_reasons(judgement, at, observed)
         window = tuple(k for k in history.tolist() if k != BEFORE_SESSION)
         started = float(windows.started[at])
         leading = reasons[0].detector
         new = [k for k in (*window, key) if not known(k)]
         _ring(verdict, source, started, _about(leading, new[-1:]), reasons, words)
-        cause = (
-            _new_event(key) if leading == "new_event" else fingerprint(leading, ",".join(map(str, window)), str(key))
-        )
-        findings.append(Finding(verdict, cause, started, float(events.time[row]), window, row))
+        clauses = _first(judge.row_clauses(reason.detector, observed, at) for reason in reasons)
+        diagnosis = _in_words(judge.row_diagnosis(observed, at), words)
+        time = float(events.time[row])
+        findings.append(Finding(verdict, _cause(clauses), started, time, window, row, clauses, diagnosis))
     return findings
 
 
@@ -125,11 +142,12 @@ def session_verdicts(
     closings: Sequence[Closing],
     judgement: Judgement | None,
     judge: Judge | None,
-    tail: int,
+    width: int,
     known: Callable[[int], bool],
     text_of: Callable[[int], str],
 ) -> tuple[list[Verdict], list[Finding]]:
-    """A verdict for each closed session, with reasons where it rang, and a finding for each that rang."""
+    """A verdict for each closed session, with reasons where it rang, and a finding for each that rang: ``width`` keys
+    before its end go into it."""
     words = wording(text_of)
     verdicts: list[Verdict] = []
     findings = []
@@ -145,20 +163,37 @@ def session_verdicts(
         verdict["score"] = float(judgement.score[at])
         verdict["anomalous"] = bool(judgement.anomalous[at])
         if verdict["anomalous"]:
-            reasons = judge.closing_reasons(judgement, at, closing, tail)
+            reasons = judge.closing_reasons(judgement, at, closing)
             state = closing.state
             leading = reasons[0].detector
-            counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
             new = sorted(key for key in state.counts if not known(key))
             _ring(verdict, source, state.started, _about(leading, new[:1]), reasons, words)
-            cause = fingerprint(leading, counts)
-            findings.append(Finding(verdict, cause, state.started, state.last, state.tail, closing.row))
+            clauses = _first(judge.closing_clauses(reason.detector, closing) for reason in reasons)
+            window = state.tail[-width:] if width else ()
+            led = [clause for clause in clauses if clause.detector == leading]
+            counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
+            cause = _cause(led) if led else digest(leading, counts)
+            diagnosis = _in_words(judge.closing_diagnosis(closing), words)
+            findings.append(Finding(verdict, cause, state.started, state.last, window, closing.row, clauses, diagnosis))
+    _silence(verdicts, judgement)
     return verdicts, findings
 
 
-def fingerprint(*parts: str) -> str:
-    """A short stable name (16 hex digits) of what ``parts`` say together."""
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+def _first(found: Iterable[Sequence[Clause]]) -> tuple[Clause, ...]:
+    """The narrowest clause of each detector that has any."""
+    return tuple(clauses[0] for clauses in found if clauses)
+
+
+def _cause(clauses: Sequence[Clause]) -> str:
+    """A fingerprint: equal for alarms that the same detector leads for the same reason."""
+    return digest(*(word for clause in clauses[:1] for word in (clause.detector, clause.match)))
+
+
+def _silence(verdicts: Sequence[Verdict], judgement: Judgement | None) -> None:
+    """Say which verdicts were silenced, and by which rule."""
+    for at, rule in () if judgement is None else judgement.silenced.items():
+        verdicts[at]["state"] = "silenced"
+        verdicts[at]["rule"] = rule
 
 
 def _about(leading: str, new: Sequence[int]) -> str:
@@ -171,7 +206,7 @@ def _about(leading: str, new: Sequence[int]) -> str:
 
 def _new_event(key: int) -> str:
     """Cause of a new event: the same whatever came before it."""
-    return fingerprint("new_event", str(key))
+    return digest("new_event", key)
 
 
 def _ring(
@@ -183,7 +218,7 @@ def _ring(
     words: Callable[[int], str],
 ) -> None:
     """Give an anomalous verdict its reasons and its incident: the verdicts of one session that are about one thing."""
-    verdict["incident"] = fingerprint(source, verdict["session"], repr(started), about)
+    verdict["incident"] = digest(source, verdict["session"], repr(started), about)
     verdict["reasons"] = [
         {
             "detector": reason.detector,
@@ -206,3 +241,42 @@ def _in_words(value: Any, words: Callable[[int], str]) -> Any:
     if isinstance(value, list | tuple):
         return [_in_words(part, words) for part in value]
     return value
+
+
+def frame_verdicts(
+    source: str, frames: Sequence[Frame], chunk_s: float, judgement: FrameJudgement | None, detector: str
+) -> tuple[list[Verdict], list[Finding]]:
+    """A verdict for each closed timeframe of ``chunk_s`` seconds, with reasons where it rang, and a finding for each
+    that rang. ``judgement`` by the member ``detector`` is None while the source has no model.
+
+    Frames of one day (UTC) that the same entities make strange are one incident: what broke an entity rings in every
+    frame until it is mended.
+    """
+    verdicts: list[Verdict] = []
+    findings = []
+    for at, frame in enumerate(frames):
+        verdict: Verdict = {
+            "index": None, "kind": "timeframe", "session": frame_name(frame.chunk, chunk_s), "template_id": None,
+            "template": None, "novel": False, "anomalous": False, "score": 0.0, "state": "learning", "incident": None,
+            "reasons": [],
+        }  # fmt: skip
+        verdicts.append(verdict)
+        if judgement is None:
+            continue
+        verdict["state"] = "silenced" if at in judgement.silenced else "scored"
+        verdict["score"] = float(judgement.score[at])
+        verdict["anomalous"] = bool(judgement.anomalous[at])
+        if at in judgement.silenced:
+            verdict["rule"] = judgement.silenced[at]
+        if at in judgement.ringing:
+            ringing = judgement.ringing[at]
+            started = frame.chunk * chunk_s
+            cause = _cause([ringing.clause])
+            reason = {"detector": detector, "raw": float(judgement.raw[at]), "score": verdict["score"], "share": 1.0}
+            verdict["reasons"] = [{**reason, **ringing.because}]
+            verdict["incident"] = digest(source, "timeframe", cause, int(started // DAY_S))
+            lessons = () if ringing.lesson is None else (ringing.lesson,)
+            findings.append(
+                Finding(verdict, cause, started, started + chunk_s, (), None, (ringing.clause,), None, lessons)
+            )
+    return verdicts, findings

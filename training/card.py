@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from models.bundle import Manifest
+from models.registry import TIMEFRAME
 
 
 def write_card(manifest: Manifest) -> str:
@@ -39,10 +40,27 @@ normal sessions; evidence threshold {manifest.ensemble["threshold"]:.3f}. Templa
 
 The rates are shares of normal sessions that the member did not see when it was fitted. Recall is not known from normals
 alone: `tocsin evaluate` measures it where there are labels.
-
+{_beside(manifest)}
 ## Limits
 It knows the behaviour of the days above. New but benign behaviour rings until feedback or another training takes it in.
 """
+
+
+def _beside(manifest: Manifest) -> str:
+    """What stands beside the ensemble: detectors without a say, timeframes, and the workflow."""
+    rates, weights = manifest.metrics["held_out_false_alarm_rate"], manifest.ensemble["weights"]
+    witnesses = [f"{name} ({rates[name]:.4f})" for name in rates if name not in weights and name != "ensemble"]
+    parts = []
+    if witnesses:
+        parts.append(f"\nScored and reported without a say: {', '.join(witnesses)}.\n")
+    if TIMEFRAME in manifest.detectors:
+        frames = manifest.detectors[TIMEFRAME]
+        parts.append(f"\nTimeframes are judged by {TIMEFRAME}; one rings from {frames['threshold']:.6g} on.\n")
+    built = manifest.metrics.get("workflow")
+    if built:
+        ways = ", ".join(f"{name} {way['replay_rate']:.2%}" for name, way in built["ways"].items())
+        parts.append(f"\nWorkflow: built by {built['chosen']}; held-out sessions that replay: {ways}.\n")
+    return "".join(parts)
 
 
 def _day(seconds: float) -> str:

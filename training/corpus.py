@@ -13,7 +13,7 @@ import polars as pl
 from models.errors import DataError
 from models.parser import Events
 from models.record import Records
-from models.sessions import Int64, cut, group_by_session, watermarks
+from models.sessions import NO_KEY, Float64, Int64, cut, group_by_session, watermarks
 from models.source.config import Source
 from models.splitter import Splitter
 
@@ -33,12 +33,15 @@ def silent(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CutSession:
-    """One epoch of a session: template ids int64 [n] in line order, and its first and last time in seconds."""
+    """One epoch of a session: template ids int64 [n] in line order, its first and last time in seconds, the time of
+    each event float64 [n], and each one's position among the log's records int64 [n]."""
 
     session: str
     keys: Int64
     started: float
     last: float
+    times: Float64
+    records: Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +120,15 @@ def cut_sessions(events: Events, idle_s: float, lateness_s: float) -> list[CutSe
         segments = cut(
             None, keys.tolist(), events.time[rows].tolist(), marks[rows].tolist(), events.ends[rows].tolist(), idle_s
         )
+        numbers = np.array(rows, dtype=np.int64)
         for segment in segments:
-            own = keys[segment.start : segment.stop]
-            own = own[own >= 0]
+            own = numbers[segment.start : segment.stop]
+            own = own[events.key[own] != NO_KEY]
             if len(own):
-                found.append((rows[segment.start], CutSession(session, own, segment.started, segment.last)))
+                cut_session = CutSession(
+                    session, events.key[own], segment.started, segment.last, events.time[own], events.record[own]
+                )
+                found.append((rows[segment.start], cut_session))
     return [session for _, session in sorted(found, key=lambda item: item[0])]
 
 

@@ -1,8 +1,9 @@
-"""Reads log-key sessions as logdeep published them: the format of the ``hdfs_keys`` data set.
+"""Reads sessions of log keys as published: ``hdfs_keys`` by logdeep, ``hadoop`` by the FSE 2024 review.
 
-Owns the two file formats and their errors. Does not know where data sets come from, nor what the keys mean.
+Owns the file formats and their errors. Does not know where data sets come from, nor what the keys mean.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from models.errors import DataError
 from models.sessions import Bool, Int64
 
 HEADER = "Sequence,label"
+HADOOP_TRAIN, HADOOP_NORMAL, HADOOP_ANOMALOUS = "hadoop_train.csv", "hadoop_test_normal.csv", "hadoop_test_abnormal.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,45 @@ def read_labelled(path: Path) -> KeySet:
     return KeySet(sessions, np.array(labels, dtype=bool))
 
 
+def read_hadoop(folder: Path) -> tuple[KeySet, KeySet]:
+    """Normal sessions to train on, and labelled ones to test on, of the three ``hadoop_*.csv`` files (a line: session
+    id, comma, keys separated by blanks). Raises DataError naming the line that cannot be read.
+
+    One line at a time, as a session may hold a hundred thousand keys.
+    """
+    train = [_hadoop_keys(*line) for line in _numbered(folder / HADOOP_TRAIN)]
+    normal = [_hadoop_keys(*line) for line in _numbered(folder / HADOOP_NORMAL)]
+    anomalous = [_hadoop_keys(*line) for line in _numbered(folder / HADOOP_ANOMALOUS)]
+    labels = np.repeat([False, True], [len(normal), len(anomalous)])
+    return KeySet(train, np.zeros(len(train), dtype=bool)), KeySet(normal + anomalous, labels)
+
+
+def _hadoop_keys(path: Path, number: int, line: str) -> Int64:
+    _, comma, keys = line.partition(",")
+    if not comma:
+        raise DataError(f"{path}, line {number}: no comma; expected a session id, a comma and its keys")
+    return _keys(keys, path, number)
+
+
 def _lines(path: Path) -> list[str]:
+    return [line for _, _, line in _numbered(path)]
+
+
+def _numbered(path: Path) -> Iterator[tuple[Path, int, str]]:
+    """Path, number from 1 on and text of each line. Raises DataError for a file that is missing, no text or empty."""
+    number = 0
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                yield path, number, line
     except FileNotFoundError as error:
         raise DataError(
             f"{path} is missing; fetch it with `tocsin datasets download` or set TOCSIN_DATASETS_DIR to where it lies"
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text ({error}); expected one session a line") from error
-    if not lines:
+    if not number:
         raise DataError(f"{path} is empty; expected one session a line")
-    return lines
 
 
 def _keys(text: str, path: Path, number: int) -> Int64:

@@ -4,28 +4,31 @@ Labels only exclude anomalous sessions from training; no threshold ever sees one
 is written down about them; each step is somebody else's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import orjson
 
-from models.baselines.count_vector import CountVector, count_keys
-from models.baselines.length import Length
-from models.baselines.new_event import NewEvent
 from models.bundle import CARD, TEMPLATES, Bundle, Manifest
+from models.deeplog.prefixes import network_of
+from models.drift.reference import Reference
 from models.ensemble import BUDGET, Ensemble
 from models.errors import DataError
+from models.graph import Graph
 from models.parser import Parser
-from models.registry import DETECTORS, ENSEMBLE, graph_file, state_file
-from models.sessions import Float64, Int64, SessionSettings
+from models.record import Records
+from models.registry import DEFAULT, DETECTORS, ENSEMBLE, TIMEFRAME, load_judge
+from models.sessions import Float64, SessionSettings
 from models.source.config import Source
 from models.template.tree import TemplateTree
+from models.vocabulary import Vocabulary
+from models.workflow.graph import WORKFLOW
+from training.autolog import AutoLogSettings, FittedTimeframe, fit_autolog
 from training.card import write_card
 from training.corpus import (
     CutSession,
-    Progress,
     Split,
     cut_sessions,
     measured_idle_s,
@@ -34,11 +37,17 @@ from training.corpus import (
     split_sessions,
     upto,
 )
-from training.deeplog import DeepLogSettings, FittedDeepLog, fit_deeplog
+from training.corpus import Progress as Lines
+from training.fitters import fit_members, settings_of
 from training.logs import Labels
-from training.rehearsal import sample_windows
+from training.member import Corpus, FittedMember
+from training.progress import Progress
+from training.progress import silent as quiet
+from training.rehearsal import REPLAY, sample_windows
+from training.workflow import DeepLogProbabilities, WorkflowSettings, build_workflow
 
-FOLDS = 5
+SHOWN = 10
+"""Keys before an event that incidents show even where no member needs them."""
 MINIMUM_SESSIONS = 50
 """Fewer normal sessions cannot hold anything out."""
 
@@ -49,22 +58,36 @@ Say = Callable[[str], None]
 @dataclass(frozen=True, slots=True)
 class TrainSettings:
     """What a training may choose. ``train_share`` of the sessions, the oldest; ``budget`` false alarms as a share of
-    normal sessions; ``detectors`` members wanted (``new_event`` is always one). Raises DataError for what cannot be."""
+    normal sessions; ``detectors`` members wanted (``new_event`` is always one); ``witnesses`` detectors that are
+    fitted, scored and reported but have no say; ``members`` settings by detector and name. Raises DataError or
+    ConfigError for what cannot be."""
 
     train_share: float = 1.0
     budget: float = BUDGET
     seed: int = 0
-    detectors: tuple[str, ...] = DETECTORS
-    deeplog: DeepLogSettings = field(default_factory=DeepLogSettings)
+    detectors: tuple[str, ...] = DEFAULT
+    witnesses: tuple[str, ...] = ()
+    members: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.detectors) - set(DETECTORS))
+        unknown = sorted({*self.detectors, *self.witnesses} - set(DETECTORS))
         if unknown:
             raise DataError(f"no detector {unknown[0]!r}; there are {', '.join(DETECTORS)}")
         if not 0.0 < self.train_share <= 1.0:
             raise DataError(f"train share {self.train_share} must be above 0 and at most 1")
         if not 0.0 < self.budget < 1.0:
             raise DataError(f"alert budget {self.budget} must be a share of sessions between 0 and 1")
+        for name, own in self.members.items():
+            if name == TIMEFRAME:
+                AutoLogSettings.from_dict(own)
+            else:
+                settings_of(name, own)
+
+    @property
+    def fitted(self) -> tuple[str, ...]:
+        """Every detector to fit, in the order of the registry."""
+        wanted = {"new_event", *self.detectors, *self.witnesses}
+        return tuple(name for name in DETECTORS if name in wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +102,25 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What training sees of a log: the mined tree, and normal sessions closed before the test part."""
+    """What training sees of a log: the mined tree, the ``records`` before the test part, and their sessions that closed
+    there, normal ones and those that labels call ``anomalous``."""
 
     tree: TemplateTree
+    records: Records
     split: Split
     sessions: list[CutSession]
+    anomalous: list[CutSession]
     idle_s: float
-    excluded_anomalous: int
     excluded_open: int
     rejected: int
 
+    @property
+    def corpus(self) -> Corpus:
+        """As detectors are fitted on it."""
+        return Corpus(self.sessions, self.anomalous, self.records, self.tree)
 
-def prepare(source: Source, given: Input, train_share: float, tree_id: str, progress: Progress = silent) -> Material:
+
+def prepare(source: Source, given: Input, train_share: float, tree_id: str, progress: Lines = silent) -> Material:
     """Split a log by time, mine the earlier part, and cut its normal sessions.
 
     Raises DataError where labels do not match the log's sessions or too few normal sessions are left.
@@ -112,16 +142,15 @@ def prepare(source: Source, given: Input, train_share: float, tree_id: str, prog
     cut = cut_sessions(events, idle_s, source.lateness_s)
     still_open = set(records.session[len(earlier.session) :].to_list())
     closed = [session for session in cut if session.session not in still_open]
-    anomalous = given.labels.anomalous if given.labels else {}
-    normal = [session for session in closed if not anomalous.get(session.session, False)]
+    labels = given.labels.anomalous if given.labels else {}
+    normal = [session for session in closed if not labels.get(session.session, False)]
+    anomalous = [session for session in closed if labels.get(session.session, False)]
     if len(normal) < MINIMUM_SESSIONS:
         raise DataError(
             f"{len(normal)} normal sessions closed before the test part are too few; Tocsin needs {MINIMUM_SESSIONS} "
             "(a longer log, a larger train share or another session rule)"
         )
-    return Material(
-        tree, split, normal, idle_s, len(closed) - len(normal), len(cut) - len(closed), len(records.rejected)
-    )
+    return Material(tree, earlier, split, normal, anomalous, idle_s, len(cut) - len(closed), len(records.rejected))
 
 
 def train(
@@ -133,8 +162,8 @@ def train(
     tree_id: str,
     created: float,
     say: Say = lambda _text: None,
-    parsing: Progress = silent,
-    fitting: Callable[[str, int, int], None] | None = None,
+    parsing: Lines = silent,
+    fitting: Progress = quiet,
 ) -> Bundle:
     """Train every member on the log's normal sessions and seal a bundle. ``created`` in seconds since the epoch.
 
@@ -142,29 +171,56 @@ def train(
     """
     say("parse and mine")
     material = prepare(source, given, settings.train_share, tree_id, parsing)
-    sessions = [session.keys for session in material.sessions]
-    say(f"fit on {len(sessions)} normal sessions, {len(material.tree)} templates")
-    deeplog = None
-    raws: dict[str, Float64] = {}
-    if "deeplog" in settings.detectors:
-        deeplog = fit_deeplog(sessions, settings.deeplog, settings.seed, fitting)
-    raws["new_event"] = _held_out(sessions, settings.seed, _new_event_raws)
-    if deeplog is not None:
-        raws["deeplog"] = deeplog.heldout["session"]
-    if "length" in settings.detectors:
-        raws["length"] = _held_out(sessions, settings.seed, lambda fit, test: _counted(Length.fit(fit), test))
-    if "count_vector" in settings.detectors:
-        raws["count_vector"] = _held_out(
-            sessions, settings.seed, lambda fit, test: _counted(CountVector.fit(fit), test)
-        )
+    say(f"fit on {len(material.sessions)} normal sessions, {len(material.tree)} templates")
+    names = [name for name in settings.fitted if name != TIMEFRAME]
+    members = fit_members(names, material.corpus, settings.members, settings.seed, fitting)
+    frames = None
+    if TIMEFRAME in settings.fitted:
+        own = AutoLogSettings.from_dict(settings.members.get(TIMEFRAME, {}))
+        frames = fit_autolog(material.corpus, own, settings.seed, fitting)
     say("calibrate")
+    return assemble(source, given, settings, material, members, frames, version=version, created=created)
+
+
+def _workflow(material: Material, members: Sequence[FittedMember], seed: int) -> tuple[bytes, dict[str, Any]]:
+    """The workflow of the normal sessions as a bundle keeps it, and how it came about."""
+    deeplog = next((member for member in members if member.name == "deeplog"), None)
+    probabilities = None
+    if deeplog is not None:
+        vocabulary = Vocabulary.from_dict(deeplog.settings["vocabulary"])
+        graph = network_of(Graph(deeplog.files["deeplog.onnx"], provider="cpu"))
+        probabilities = DeepLogProbabilities(vocabulary, int(deeplog.settings["h"]), graph)
+    workflow, report = build_workflow(material.corpus, probabilities, WorkflowSettings(), seed)
+    return workflow.to_json(), report
+
+
+def assemble(
+    source: Source,
+    given: Input,
+    settings: TrainSettings,
+    material: Material,
+    members: Sequence[FittedMember],
+    frames: FittedTimeframe | None = None,
+    *,
+    version: str,
+    created: float,
+) -> Bundle:
+    """Calibrate fitted members and seal them, and what judges timeframes, into a bundle."""
+    raws = {member.name: member.raws for member in members if member.name not in settings.witnesses}
     ensemble = Ensemble.fit(raws, settings.budget)
-    files, detectors = _members(sessions, set(raws), deeplog)
+    files = {name: content for member in members for name, content in member.files.items()}
+    detectors = {member.name: member.settings for member in members}
     files[ENSEMBLE] = orjson.dumps(ensemble.to_dict())
     files[TEMPLATES] = orjson.dumps(material.tree.snapshot())
-    # Incidents show a window even where no member needs one.
-    tail = settings.deeplog.h
-    files["replay.npz"] = sample_windows(sessions, tail, settings.seed)
+    judge = load_judge(detectors, files, "cpu", 1, lambda key: material.tree.template(key).exemplar)
+    session = judge.needs(SessionSettings(SHOWN, material.idle_s, source.lateness_s))
+    if frames is not None:
+        files |= frames.files
+        detectors[frames.name] = frames.settings
+    files[WORKFLOW], built = _workflow(material, members, settings.seed)
+    files[REPLAY] = sample_windows([session.keys for session in material.sessions], session.width, settings.seed)
+    times = [session.times for session in material.sessions]
+    reference = Reference.fit(material.corpus.keys, times, ensemble.evidence(raws))
     manifest = Manifest(
         source=source.to_dict(),
         version=version,
@@ -172,59 +228,18 @@ def train(
         parent=None,
         tree_id=material.tree.tree_id,
         tree_version=material.tree.version,
-        session=SessionSettings(tail, material.idle_s, source.lateness_s),
+        session=session,
         detectors=detectors,
         ensemble={"weights": ensemble.weights, "threshold": ensemble.threshold, "budget": settings.budget},
         provenance=_provenance(given, settings, material),
-        metrics=_metrics(raws, ensemble, deeplog),
+        metrics={
+            **_metrics(members, raws, ensemble),
+            "workflow": built,
+            "reference": reference.to_dict(),
+        },
     )
     files[CARD] = write_card(manifest).encode()
     return Bundle.seal(manifest, files)
-
-
-def _members(
-    sessions: Sequence[Int64], names: set[str], deeplog: FittedDeepLog | None
-) -> tuple[dict[str, bytes], dict[str, dict[str, Any]]]:
-    """Every member refitted on all normals: bundle files, and settings by member."""
-    fitted: dict[str, NewEvent | Length | CountVector] = {"new_event": NewEvent.fit(sessions)}
-    if "length" in names:
-        fitted["length"] = Length.fit(sessions)
-    if "count_vector" in names:
-        fitted["count_vector"] = CountVector.fit(sessions)
-    files = {state_file(name): orjson.dumps(member.to_dict()) for name, member in fitted.items()}
-    detectors: dict[str, dict[str, Any]] = {name: {} for name in fitted}
-    if deeplog is not None:
-        files[graph_file("deeplog")] = deeplog.onnx
-        files["deeplog.safetensors"] = deeplog.safetensors()
-        detectors["deeplog"] = {
-            "vocabulary": deeplog.vocabulary.to_dict(),
-            "h": deeplog.settings.h,
-            "g": deeplog.g,
-            "w": deeplog.w,
-            "training": deeplog.settings.to_dict(),
-        }
-    return files, detectors
-
-
-def _held_out(sessions: Sequence[Int64], seed: int, raws_of: Callable[[list[Int64], list[Int64]], Float64]) -> Float64:
-    """Raw output of each session by members fitted on the other folds, float64 [n]. Folds are random whole sessions."""
-    fold = np.random.default_rng(seed).permutation(len(sessions)) % FOLDS
-    raw = np.empty(len(sessions), dtype=np.float64)
-    for number in range(FOLDS):
-        test = np.flatnonzero(fold == number)
-        fit = [sessions[i] for i in np.flatnonzero(fold != number).tolist()]
-        raw[test] = raws_of(fit, [sessions[i] for i in test.tolist()])
-    return raw
-
-
-def _counted(member: Length | CountVector, test: list[Int64]) -> Float64:
-    return member.score_counts([count_keys(session) for session in test])
-
-
-def _new_event_raws(fit: list[Int64], test: list[Int64]) -> Float64:
-    member = NewEvent.fit(fit)
-    nothing = np.empty((0, 0), dtype=np.int64)
-    return np.array([float(member.score(nothing, session).max()) for session in test], dtype=np.float64)
 
 
 def _provenance(given: Input, settings: TrainSettings, material: Material) -> dict[str, Any]:
@@ -237,17 +252,20 @@ def _provenance(given: Input, settings: TrainSettings, material: Material) -> di
         "train_share": settings.train_share,
         "sessions_in_log": len(material.split.train) + len(material.split.test),
         "sessions_trained": len(material.sessions),
-        "sessions_left_out_anomalous": material.excluded_anomalous,
+        "sessions_left_out_anomalous": len(material.anomalous),
         "sessions_left_out_open": material.excluded_open,
         "first_session": material.sessions[0].started,
         "last_session": material.sessions[-1].started,
     }
 
 
-def _metrics(raws: dict[str, Float64], ensemble: Ensemble, deeplog: FittedDeepLog | None) -> dict[str, Any]:
-    """False alarms as a share of held-out normal sessions, by member alone and together."""
-    alone = {name: float((raw > 0).mean()) for name, raw in raws.items() if name != "deeplog"}
-    if deeplog is not None:
-        alone["deeplog"] = float((raws["deeplog"] >= deeplog.g).mean())
+def _metrics(members: Sequence[FittedMember], raws: dict[str, Float64], ensemble: Ensemble) -> dict[str, Any]:
+    """By member alone, the raw output from which on it rings and false alarms as a share of held-out normal sessions;
+    false alarms of all together."""
+    rates = {member.name: float((member.raws[~np.isnan(member.raws)] >= member.threshold).mean()) for member in members}
     together = float((ensemble.evidence(raws) >= ensemble.threshold).mean())
-    return {"held_out_false_alarm_rate": {**alone, "ensemble": together}}
+    return {
+        "held_out_false_alarm_rate": {**rates, "ensemble": together},
+        "thresholds": {member.name: member.threshold for member in members},
+        "curves": {member.name: member.curves for member in members if member.curves},
+    }

@@ -12,19 +12,19 @@ from models.errors import BundleError
 from models.sessions import SessionSettings
 
 
-def bundle_of(version: str, content: bytes = b"content") -> Bundle:
+def bundle_of(version: str, content: bytes = b"content", parent: str | None = None, gate: object = None) -> Bundle:
     manifest = Manifest(
         source={"name": "shop"},
         version=version,
         created=0.0,
-        parent=None,
+        parent=parent,
         tree_id="t",
         tree_version=0,
         session=SessionSettings(1, 1.0),
         detectors={},
         ensemble={},
         provenance={},
-        metrics={},
+        metrics={} if gate is None else {"gate": gate},
     )
     return Bundle.seal(manifest, {"file.bin": content})
 
@@ -118,6 +118,14 @@ def test_damaged_bundle_is_named(tmp_path: Path) -> None:
         store.load("shop", "1")
 
 
+def test_bundle_in_a_folder_of_another_name_is_refused(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path, shipped=None)
+    store.save("shop", bundle_of("7"))
+    (tmp_path / "shop" / "7").rename(tmp_path / "shop" / "renamed")
+    with pytest.raises(BundleError, match=r"shop/renamed: its manifest says version 7; name its folder so"):
+        store.load("shop", "renamed")
+
+
 def test_folders_inside_a_version_do_no_harm(tmp_path: Path) -> None:
     store = BundleStore(tmp_path, shipped=None)
     (Path(store.save("shop", bundle_of("1"))) / "notes").mkdir()
@@ -156,3 +164,79 @@ def test_every_shipped_bundle_is_whole() -> None:
             assert bundle.judge().events
             assert len(bundle.tree()) > 0
             assert sum(map(len, bundle.files.values())) <= 5_000_000
+
+
+def test_version_tells_of_itself_without_being_loaded(store: BundleStore) -> None:
+    store.save("shop", bundle_of("1"))
+    gate = {"passed": False, "reasons": ["rings more often", "forgot an anomaly"]}
+    store.save("shop", bundle_of("2", parent="1", gate=gate))
+    plain, candidate = store.described("shop")
+    assert (plain.version, plain.parent, plain.created, plain.gate, plain.rejected) == ("1", None, 0.0, None, None)
+    assert (candidate.parent, candidate.gate) == ("1", gate)
+    assert candidate.rejected == "rings more often; forgot an anomaly"
+    assert not candidate.shipped
+    with pytest.raises(BundleError, match="versions here: 1, 2"):
+        store.about("shop", "3")
+
+
+@pytest.mark.parametrize(
+    ("gate", "passes"),
+    [
+        ({"passed": True, "reasons": []}, True),
+        ({"passed": False, "reasons": []}, False),
+        ({"reasons": []}, False),
+        ({"passed": "yes"}, False),
+        ("passed", False),
+        ([], False),
+    ],
+)
+def test_only_a_gate_that_passed_lets_a_candidate_be_the_newest(store: BundleStore, gate: object, passes: bool) -> None:
+    store.save("shop", bundle_of("1"))
+    store.save("shop", bundle_of("2", gate=gate))
+    assert store.newest("shop") == ("2" if passes else "1")
+    assert (store.about("shop", "2").rejected is None) == passes
+
+
+def test_source_with_rejected_candidates_alone_has_no_newest(store: BundleStore) -> None:
+    store.save("shop", bundle_of("1", gate={"passed": False, "reasons": ["no"]}))
+    assert store.newest("shop") is None
+
+
+def test_version_whose_manifest_cannot_be_read_says_so_and_is_still_the_newest(tmp_path: Path) -> None:
+    store = BundleStore(tmp_path, shipped=None)
+    store.save("shop", bundle_of("1"))
+    store.save("shop", bundle_of("2"))
+    (tmp_path / "shop" / "2" / MANIFEST).write_bytes(b"{}")
+    assert "damaged" in (store.about("shop", "2").problem or "")
+    assert store.newest("shop") == "2"
+
+
+def test_what_a_version_says_is_read_anew_once_its_manifest_is_another(store: BundleStore) -> None:
+    store.save("shop", bundle_of("1", gate={"passed": True}))
+    assert store.about("shop", "1").rejected is None
+    store.delete("shop", "1")
+    store.save("shop", bundle_of("1", parent="0", gate={"passed": False, "reasons": ["worse than the one before it"]}))
+    assert store.about("shop", "1").rejected == "worse than the one before it"
+
+
+def test_deleted_version_is_gone_and_its_neighbours_stay(store: BundleStore, root: str) -> None:
+    for version in ("1", "2"):
+        store.save("shop", bundle_of(version))
+    store.delete("shop", "1")
+    assert store.versions("shop") == BundleStore(root, shipped=None).versions("shop") == ["2"]
+    assert store.load("shop", "2") == bundle_of("2")
+    with pytest.raises(BundleError, match="no bundle shop/1"):
+        store.delete("shop", "1")
+    with pytest.raises(BundleError):
+        store.delete("shop", "../2")
+    assert store.free("shop", "1")
+
+
+def test_shipped_version_is_never_deleted(tmp_path: Path) -> None:
+    shipped = BundleStore(tmp_path / "shipped", shipped=None)
+    shipped.save("shop", bundle_of("1"))
+    store = BundleStore(tmp_path / "own", shipped=tmp_path / "shipped")
+    assert store.about("shop", "1").shipped
+    with pytest.raises(BundleError, match="no bundle shop/1"):
+        store.delete("shop", "1")
+    assert store.load("shop", "1") == bundle_of("1")

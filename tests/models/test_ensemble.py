@@ -95,6 +95,13 @@ def test_what_chance_explains_costs_no_weight() -> None:
     assert ensemble.weights["drifting"] < 1.0
 
 
+def test_what_chance_does_not_explain_is_measured_by_what_is_expected() -> None:
+    ensemble = Ensemble.fit({"drifting": np.ceil(rare(18, 10)), "silent": np.zeros(SIZE)})
+
+    excess = 10 / (SIZE // 10 * 19 / (SIZE * 9 // 10 + 1))
+    assert ensemble.weights["drifting"] == pytest.approx(1.0 - math.log(excess) / math.log(2 / BUDGET))
+
+
 def test_sessions_that_a_member_did_not_judge_are_not_taken_for_quiet_ones() -> None:
     judged_only_the_newest = np.concatenate([np.full(SIZE - 400, np.nan), np.ceil(rare(3, 0, size=400))])
     ensemble = Ensemble.fit({"late": judged_only_the_newest, "silent": np.zeros(SIZE)})

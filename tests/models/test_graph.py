@@ -63,3 +63,12 @@ def test_damaged_and_missing_graphs_are_refused(doubling: bytes, tmp_path: Path)
         Graph(doubling[:20], "cpu")
     with pytest.raises(BundleError, match="restore the bundle"):
         Graph(tmp_path / "absent.onnx", "cpu")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00", b"\x08\x08"])
+def test_a_graph_cut_short_is_refused_from_bytes_and_from_a_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "short.onnx"
+    path.write_bytes(content)
+    for source in (content, path):
+        with pytest.raises(BundleError, match="restore the bundle"):
+            Graph(source, "cpu")

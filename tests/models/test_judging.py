@@ -9,6 +9,7 @@ import pytest
 from models.ensemble import Ensemble
 from models.judge import Judge
 from models.judging import Judged, judge_batch
+from models.members.event import KeyMember
 from models.parser import Events
 from models.sessions import NO_KEY, Float64, Int64, LiveSessions, Rows, SessionSettings, watermarks
 
@@ -34,7 +35,7 @@ class Size:
 def judge() -> Judge:
     # Of 1,000 normals the largest is 999: 990 and above counts, and beyond all of them rings.
     ensemble = Ensemble.fit({"size": np.random.default_rng(0).permutation(1000).astype(float)}, 0.001)
-    return Judge([Size()], [], ensemble, frozenset(range(1000)))
+    return Judge([KeyMember(Size(), 0)], [], ensemble, frozenset(range(1000)))
 
 
 def run(judge: Judge | None, batches: Sequence[Sequence[Line]], sweep: bool = True) -> list[Judged]:

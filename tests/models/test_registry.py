@@ -11,7 +11,19 @@ from models.baselines.new_event import NewEvent
 from models.ensemble import Ensemble
 from models.errors import BundleError
 from models.judge import Judge
-from models.registry import DETECTORS, ENSEMBLE, EVENT_DETECTORS, graph_file, load_judge, state_file
+from models.members.event import Observed
+from models.registry import (
+    DEFAULT,
+    DETECTORS,
+    END_MEMBERS,
+    ENSEMBLE,
+    EVENT_MEMBERS,
+    PLACES,
+    graph_file,
+    load_judge,
+    state_file,
+)
+from models.sessions import Windows
 
 Files = dict[str, bytes]
 
@@ -27,21 +39,32 @@ def files() -> Files:
 
 
 def load(files: Files, *detectors: str) -> Judge:
-    return load_judge({name: {} for name in detectors}, files, "cpu", 1)
+    return load_judge({name: {} for name in detectors}, files, "cpu", 1, str)
 
 
 def test_judge_has_the_members_and_the_vocabulary_of_the_files(files: Files) -> None:
     judge = load(files, "length", "new_event")
     assert [detector.name for detector in (*judge.events, *judge.sessions)] == ["new_event", "length"]
     assert (judge.known, judge.provider) == ({1, 2}, "cpu")
-    rows = judge.rows(np.empty((2, 0), dtype=np.int64), np.array([1, 7]))
+    windows = Windows(np.empty((2, 0), dtype=np.int64), np.arange(2), np.arange(2), np.zeros(2))
+    rows = judge.rows(Observed(windows, np.array([1, 7])))
     assert rows.anomalous.tolist() == [False, True]
 
 
-def test_order_of_members_is_the_tables_not_the_manifests(files: Files) -> None:
-    """Peaks in Redis name members by their number."""
-    names = [detector.name for detector in load(files, "length", "new_event").events]
-    assert names == [name for name in EVENT_DETECTORS if name in names]
+def test_a_member_has_the_same_place_whatever_else_is_in_the_bundle(files: Files) -> None:
+    """Peaks in Redis name members by their place: it outlives a version."""
+    judge = load(files, "length", "new_event")
+    assert {member.name: member.place for member in (*judge.events, *judge.sessions)} == {"new_event": 0, "length": 2}
+    assert list(PLACES)[:4] == ["new_event", "deeplog", "length", "count_vector"]
+    assert set(EVENT_MEMBERS) | set(END_MEMBERS) == set(PLACES)
+    assert set(DEFAULT) <= set(DETECTORS)
+
+
+def test_a_member_outside_the_ensemble_is_a_witness(files: Files) -> None:
+    files[ENSEMBLE] = orjson.dumps(Ensemble.fit({"new_event": np.zeros(100)}).to_dict())
+    judge = load(files, "new_event", "length")
+    assert [member.name for member in judge.sessions] == ["length"]
+    assert set(judge.ensemble.calibrations) == {"new_event"}
 
 
 def test_unknown_detector_asks_for_an_upgrade(files: Files) -> None:
@@ -74,7 +97,7 @@ def test_ensemble_of_other_members_is_refused(files: Files) -> None:
 def test_graph_that_is_none_is_refused(files: Files) -> None:
     files[graph_file("deeplog")] = b"no graph"
     with pytest.raises(BundleError, match="cannot be loaded"):
-        load_judge({"new_event": {}, "deeplog": {"vocabulary": {"keys": [1, 2]}}}, files, "cpu", 1)
+        load_judge({"new_event": {}, "deeplog": {"vocabulary": {"keys": [1, 2]}}}, files, "cpu", 1, str)
 
 
 def test_files_of_a_bundle_are_told_by_the_detector(files: Files) -> None:

@@ -11,6 +11,8 @@ from models.baselines.new_event import NewEvent
 from models.ensemble import Ensemble
 from models.judge import Judge
 from models.judging import Judged, judge_batch
+from models.members.ended import CountMember
+from models.members.event import KeyMember
 from models.parser import Events
 from models.sessions import Float64, Int64, LiveSessions, Rows, SessionSettings
 from models.verdict import wording
@@ -45,8 +47,9 @@ def judge() -> Judge:
     rare = np.zeros(5000)
     rare[rng.choice(4000, 3, replace=False)] = 1.0
     raws = {"new_event": np.roll(rare, 7), "successor": rare, "count_vector": np.roll(rare, 29)}
-    members = [NewEvent(np.array(NORMAL)), Successor()]
-    return Judge(members, [CountVector([dict.fromkeys(NORMAL, 1)])], Ensemble.fit(raws, 0.01), frozenset(NORMAL))
+    members = [KeyMember(NewEvent(np.array(NORMAL)), 0), KeyMember(Successor(), 1)]
+    counts = CountMember(CountVector([dict.fromkeys(NORMAL, 1)]), 2)
+    return Judge(members, [counts], Ensemble.fit(raws, 0.01), frozenset(NORMAL))
 
 
 def text_of(template_id: int) -> str:

@@ -1,16 +1,17 @@
 """Evaluation: counts known by hand, both protocols, the test part only; and the golden counts of the HDFS file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.errors import DataError
+from models.errors import BundleError, DataError
 from models.source.config import Source
 from training.evaluation import Protocol, evaluate, stream_verdicts
 from training.logs import Labels, read_labels, read_lines
-from training.metrics import Confusion
+from training.metrics import Confusion, confusion
 from training.train import Input, TrainSettings, train
 
 NOW = 2_000_000_000.0
@@ -85,7 +86,8 @@ def test_counts_are_those_known_by_hand(protocols: list[Protocol]) -> None:
     assert whole.row("all positive").counts == Confusion(tp=3, fp=4, fn=0, tn=0)
     assert whole.row("new_event").counts == Confusion(tp=1, fp=1, fn=2, tn=3)
     assert whole.row("length").counts == Confusion(tp=0, fp=0, fn=3, tn=4)
-    assert whole.row("new_event or length").counts == Confusion(tp=1, fp=1, fn=2, tn=3)
+    assert whole.row("new_event > 0").counts == Confusion(tp=1, fp=1, fn=2, tn=3)
+    assert whole.row("new_event or length > 0").counts == Confusion(tp=1, fp=1, fn=2, tn=3)
     assert whole.row("count_vector").counts == Confusion(tp=2, fp=1, fn=1, tn=3)
     assert whole.row("ensemble").counts == Confusion(tp=2, fp=1, fn=1, tn=3)
 
@@ -174,9 +176,38 @@ def test_hdfs_gives_the_golden_counts(datasets_dir: Path, share: float, sessions
     whole, streamed = evaluate(bundle, lines, labels, NOW)
     assert (whole.sessions, whole.epochs) == (sessions, 7475)
     assert streamed.epochs > whole.epochs
-    assert whole.row("count_vector").counts == count_vector
+    assert whole.row("count_vector > 0").counts == count_vector
     ensemble = whole.row("ensemble").counts
     assert ensemble.recall == 1.0
     if share == 0.6:
         assert ensemble.f1 >= 0.90
     assert np.isfinite(whole.row("ensemble").auc or np.nan)
+
+
+def test_each_detector_rings_alone_at_the_threshold_from_held_out_normals(
+    bundle: Bundle, protocols: list[Protocol]
+) -> None:
+    whole = protocols[0]
+    thresholds = bundle.manifest.metrics["thresholds"]
+    for name in SIMPLE:
+        alarms = whole.scores[name] >= thresholds[name]
+        assert whole.row(name).counts == confusion(alarms, whole.actual)
+    best = max(whole.row(name).counts.f1 for name in SIMPLE)
+    assert whole.gap == pytest.approx(best - whole.row("ensemble").counts.f1)
+
+
+def test_delay_and_cost_are_told(protocols: list[Protocol]) -> None:
+    for protocol in protocols:
+        delay = protocol.row("ensemble").delay
+        assert delay is not None
+        assert delay >= 1
+        assert all(row.ms is None for row in protocol.rows[:4])
+        assert all(row.ms is not None and row.ms >= 0.0 for row in protocol.rows[4:])
+
+
+def test_a_bundle_that_names_no_thresholds_asks_to_be_trained_again(
+    bundle: Bundle, lines: list[str], labels: Labels
+) -> None:
+    old = Bundle(replace(bundle.manifest, metrics={}), bundle.files)
+    with pytest.raises(BundleError, match="train it again"):
+        evaluate(old, lines, labels, NOW)

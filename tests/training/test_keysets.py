@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import DataError
-from training.keysets import read_labelled, read_sessions
+from training.keysets import read_hadoop, read_labelled, read_sessions
 
 
 def test_sessions_are_read_one_a_line(tmp_path: Path) -> None:
@@ -64,3 +64,44 @@ def test_the_published_set_has_its_sessions(datasets_dir: Path) -> None:
     test = read_labelled(datasets_dir / "hdfs_keys" / "labelled.csv")
     assert (len(train), len({session.tobytes() for session in train})) == (4_855, 839)
     assert (int(test.anomalous.sum()), int((~test.anomalous).sum())) == (6_000, 6_000)
+
+
+def hadoop(folder: Path, train: str = "a,1 2\n", normal: str = "b,1\n", anomalous: str = "c,2 2\nd,9\n") -> Path:
+    (folder / "hadoop_train.csv").write_text(train)
+    (folder / "hadoop_test_normal.csv").write_text(normal)
+    (folder / "hadoop_test_abnormal.csv").write_text(anomalous)
+    return folder
+
+
+def test_hadoop_sessions_are_labelled_by_their_file(tmp_path: Path) -> None:
+    train, test = read_hadoop(hadoop(tmp_path))
+    assert ([s.tolist() for s in train.sessions], train.anomalous.tolist()) == ([[1, 2]], [False])
+    assert [s.tolist() for s in test.sessions] == [[1], [2, 2], [9]]
+    assert test.anomalous.tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2 3\n", "hadoop_test_normal.csv, line 1: no comma"),
+        ("a,1\nb,\n", "line 2: no key"),
+        ("a,1 x\n", "line 1: keys must be whole numbers"),
+        ("", "is empty"),
+    ],
+)
+def test_wrong_hadoop_sessions_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_hadoop(hadoop(tmp_path, normal=text))
+
+
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
+    folder = hadoop(tmp_path)
+    (folder / "hadoop_train.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="is no text"):
+        read_hadoop(folder)
+
+
+def test_the_published_hadoop_set_has_its_sessions(datasets_dir: Path) -> None:
+    train, test = read_hadoop(datasets_dir / "hadoop")
+    assert (len(train.sessions), int((~test.anomalous).sum()), int(test.anomalous.sum())) == (17, 150, 811)
+    assert max(len(session) for session in test.sessions) == 99_001

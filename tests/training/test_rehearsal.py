@@ -7,7 +7,7 @@ import numpy as np
 
 from models.sessions import BEFORE_SESSION, Int64
 from models.vocabulary import END
-from training.rehearsal import SAMPLE, sample_windows
+from training.rehearsal import HELD, SAMPLE, held_windows, sample_windows, without_held
 
 Windows = dict[tuple[int, ...], int]
 
@@ -51,3 +51,22 @@ def test_marks_are_no_keys_in_disguise() -> None:
     random = np.random.default_rng(3)
     sessions = [random.integers(0, 3, 3) for _ in range(200)]
     assert read(sample_windows(sessions, 2, 0)) == dict(read_all(sessions))
+
+
+def test_a_fifth_of_the_distinct_windows_is_kept_from_teaching_whatever_else_there_is() -> None:
+    random = np.random.default_rng(4)
+    rows = np.unique(random.integers(-1, 40, (5000, 4)), axis=0)
+    held = held_windows(rows[:, :3], rows[:, 3])
+    assert abs(held.mean() - 1 / HELD) < 0.03
+    some = random.permutation(len(rows))[:500]
+    assert (held_windows(rows[some, :3], rows[some, 3]) == held[some]).all()
+
+
+def test_what_is_kept_is_not_taught_by_the_keys_that_are_read() -> None:
+    sessions = [np.array([at, at + 1, at + 2]) for at in range(1, 200)]
+    sample = sample_windows(sessions, 3, 0)
+    every, taught = read(sample), read(without_held(sample, 2))
+    rows = np.array(list(every))
+    held = held_windows(rows[:, 1:3], rows[:, 3])
+    assert set(taught) == set(map(tuple, rows[~held].tolist())) != set(every)
+    assert taught.items() <= every.items()

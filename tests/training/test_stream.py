@@ -90,7 +90,3 @@ def test_streaming_leaves_the_bundle_as_it_was(bundle: Bundle) -> None:
     before = len(bundle.tree())
     Stream(bundle).feed(blocks.golden_log(), NOW)
     assert len(bundle.tree()) == before
-
-
-def test_members_are_named_events_first(bundle: Bundle) -> None:
-    assert Stream(bundle).members == ["new_event", "length", "count_vector"]

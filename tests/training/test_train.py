@@ -68,7 +68,7 @@ def test_labels_exclude_anomalous_sessions_and_do_nothing_else() -> None:
     labels = {name: name in names[:10] for name in names}
     material = prepared(lines, labels)
     assert [session.session for session in material.sessions] == names[10:]
-    assert material.excluded_anomalous == 10
+    assert [session.session for session in material.anomalous] == names[:10]
     no_anomaly = trained(blocks.source(), given(lines, dict.fromkeys(names, False)))
     unlabelled = trained(blocks.source(), given(lines))
     assert no_anomaly.files["ensemble.json"] == unlabelled.files["ensemble.json"]
@@ -147,7 +147,7 @@ def deeplog_bundle() -> Bundle:
     settings = DeepLogSettings(
         h=4, embedding=4, hidden=8, layers=1, epochs=1, steps=30, folds=2, screened=1, weight_powers=(1.0,)
     )
-    chosen = TrainSettings(detectors=("deeplog", "new_event"), deeplog=settings)
+    chosen = TrainSettings(detectors=("deeplog", "new_event"), members={"deeplog": settings.to_dict()})
     bundle = train(blocks.source(), given(normal_lines()), chosen, version="1", tree_id="t", created=1.0)
     return Bundle.open({**bundle.files, "manifest.json": bundle.manifest.to_json()})
 
