@@ -1,0 +1,1 @@
+"""Learning from what people said: fine-tunes the detectors that were wrong into a candidate version."""
