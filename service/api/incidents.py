@@ -1,19 +1,23 @@
-"""``GET /incidents`` and ``GET /incidents/{id}``."""
+"""``GET /incidents``, ``GET /incidents/stream`` and ``GET /incidents/{id}``."""
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import StreamingResponse
 
 from service.api.dependencies import CoreDependency
+from service.api.stream import IncidentFeed
 
 router = APIRouter(tags=["incidents"])
+
+State = Literal["open", "acknowledged", "resolved", "silenced"]
 
 
 @router.get("/incidents")
 async def list_incidents(
     core: CoreDependency,
     source: Annotated[str | None, Query(max_length=64)] = None,
-    state: Annotated[Literal["open", "acknowledged", "resolved", "silenced"] | None, Query()] = None,
+    state: Annotated[State | None, Query()] = None,
     since: Annotated[
         float | None, Query(allow_inf_nan=False, description="raised at or after, seconds since the epoch")
     ] = None,
@@ -22,6 +26,20 @@ async def list_incidents(
 ) -> dict[str, Any]:
     """Incidents, newest first, without their explanations."""
     return await core.desk.page(source, state, since, limit, cursor)
+
+
+@router.get("/incidents/stream", response_class=StreamingResponse)
+async def follow_incidents(
+    request: Request,
+    source: Annotated[str | None, Query(max_length=64)] = None,
+    state: Annotated[State | None, Query()] = None,
+) -> StreamingResponse:
+    """Server-sent events: ``ready``, then an ``incident`` as the list has it for each that is raised, seen again or
+    answered; ``state``: those that are in it by then. What was before ``ready`` is in ``GET /incidents``."""
+    feed: IncidentFeed = request.app.state.feed
+    events = feed.follow(source, state)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
 @router.get("/incidents/{incident}")

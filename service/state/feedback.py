@@ -1,17 +1,18 @@
-"""Feedback that people gave, and the audit trail of giving and undoing it.
+"""Feedback that people gave, the audit trail of giving, refusing and undoing it, and how fast an author may go on.
 
-Owns storage and order. Does not know what feedback does: rules are in ``rules``, learning in the learner. All sources
-share one slot, as feedback comes at the pace of people.
+Owns storage, order and pace. Does not know what feedback does: rules are in ``rules``, learning in the learner. All
+sources share one slot, as feedback comes at the pace of people.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from service.state import keys
-from service.state.connection import command
+from service.state.connection import command, pipelined
 from service.state.script import Arg, Script
 
 # KEYS items, index, audit. ARGV id, item, time, audit entry, audit cap.
@@ -50,6 +51,27 @@ return item
 """,
 )
 
+# KEYS bucket. ARGV wall clock, tokens a minute, TTL s. Reply: 0 where one was taken, else seconds until there is one.
+DRAW = Script(
+    "draw_token",
+    """
+local now, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local tokens, at = unpack(redis.call('HMGET', KEYS[1], 'tokens', 'at'))
+tokens = tonumber(tokens or most)
+local stamp = ARGV[1]
+if at then
+  tokens = math.min(most, tokens + math.max(0, now - tonumber(at)) * most / 60)
+  if tonumber(at) > now then stamp = at end
+end
+local wait = 0
+if tokens < 1 then wait = (1 - tokens) * 60 / most else tokens = tokens - 1 end
+redis.call('HSET', KEYS[1], 'tokens', tostring(tokens), 'at', stamp)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return tostring(wait)
+""",
+)
+
+READ_AT_ONCE = 1_000
 _KEYS = [keys.FEEDBACK, keys.FEEDBACK_INDEX, keys.FEEDBACK_AUDIT]
 
 
@@ -84,7 +106,41 @@ async def delete(redis: Redis, feedback_id: str, audit: Mapping[str, Any]) -> di
     return orjson.loads(found) if found else None
 
 
+async def undo(redis: Redis, ids: Sequence[str], audit: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Undo some items, with an audit entry for each by its id; returns what they were, those that were there."""
+    calls: list[tuple[list[str], list[Arg]]] = [
+        (_KEYS, [name, orjson.dumps(audit[name]), keys.AUDIT_KEPT]) for name in ids
+    ]
+    found = await DELETE.call_each(redis, calls) if calls else []
+    return [orjson.loads(item) for item in found if item]
+
+
+async def by_author(redis: Redis, author: str) -> list[dict[str, Any]]:
+    """All items of one author, oldest first."""
+    ids = await command(redis, "ZRANGE", keys.FEEDBACK_INDEX, 0, -1)
+    found = []
+    for start in range(0, len(ids), READ_AT_ONCE):
+        bodies = await command(redis, "HMGET", keys.FEEDBACK, *ids[start : start + READ_AT_ONCE])
+        found += [item for item in (orjson.loads(body) for body in bodies if body) if item.get("author") == author]
+    return found
+
+
+async def draw(redis: Redis, author: str, now: float, per_minute: int) -> float:
+    """Take one of the ``per_minute`` tokens that an author gets, as many at once; 0 where there was one, else the
+    seconds until there will be. ``now``: wall clock, seconds."""
+    bucket = keys.feedback_bucket(hashlib.sha256(author.encode("utf-8", "surrogatepass")).hexdigest()[:32])
+    return float(await DRAW.call(redis, [bucket], [repr(float(now)), per_minute, keys.BUCKET_TTL_S]))
+
+
+async def note(redis: Redis, audit: Mapping[str, Any]) -> None:
+    """Add to the audit trail what changed nothing: a refusal."""
+    commands: list[list[str | bytes | int]] = [
+        ["LPUSH", keys.FEEDBACK_AUDIT, orjson.dumps(audit)], ["LTRIM", keys.FEEDBACK_AUDIT, 0, keys.AUDIT_KEPT - 1]
+    ]  # fmt: skip
+    await pipelined(redis, commands)
+
+
 async def audit_trail(redis: Redis, limit: int = 1000) -> list[dict[str, Any]]:
-    """What was given and undone, newest first."""
+    """What was given, refused and undone, newest first."""
     entries = await command(redis, "LRANGE", keys.FEEDBACK_AUDIT, 0, limit - 1)
     return [orjson.loads(entry) for entry in entries]

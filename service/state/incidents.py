@@ -1,8 +1,8 @@
 """Incidents in Redis: folded by id, listed newest first.
 
 Owns counting, order, cap and lifetime. Does not know how an id is made (the caller hashes source, session, start and
-cause), nor what a body says. Order and ``since`` go by the wall clock at which an incident was raised, as replayed
-logs carry old event times.
+cause), nor what a body or a clause says. Order and ``since`` go by the wall clock at which an incident was raised, as
+replayed logs carry old event times.
 """
 
 import struct
@@ -16,24 +16,44 @@ from redis.asyncio import Redis
 from models.errors import StateError
 from service.state import keys
 from service.state.connection import command, pipelined
-from service.state.script import Script
+from service.state.script import Arg, Script
 
 OPEN = "open"
 PAGE = 200
 _TALLY = struct.Struct("<Iddd")
 
-# KEYS bodies, tallies, states, index, and the marker where the batch may be retried. ARGV wall clock, cap, lifetime
-# s, marker TTL s, then (id, body, score f64, event time f64) flat. Reply: (count, raised) for each.
+# KEYS bodies, tallies, states, clauses, index, and the marker where the batch may be retried. ARGV wall clock, cap,
+# lifetime s, marker TTL s, clauses kept of each, then (id, body, score f64, event time f64, clauses in lines) flat.
+# Reply: how often each was seen by then. A silenced incident that brings another clause than it had is open again:
+# something else rings there.
 APPLY = Script(
     "apply_incidents",
     """
-local bodies, tallies, states, index, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local bodies, tallies, states, clauses, index, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 if marker then
   local reply = redis.call('GET', marker)
   if reply then return cmsgpack.unpack(reply) end
 end
+local most = tonumber(ARGV[5])
+local function brings_new(id, more)
+  local kept = redis.call('HGET', clauses, id) or ''
+  local known, lines, fresh = {}, {}, false
+  for line in string.gmatch(kept, '[^\\n]+') do
+    known[line] = true
+    lines[#lines + 1] = line
+  end
+  for line in string.gmatch(more, '[^\\n]+') do
+    if not known[line] then
+      known[line] = true
+      fresh = true
+      if #lines < most then lines[#lines + 1] = line end
+    end
+  end
+  if fresh then redis.call('HSET', clauses, id, table.concat(lines, '\\n')) end
+  return fresh
+end
 local reply = {}
-for i = 5, #ARGV, 4 do
+for i = 6, #ARGV, 5 do
   local id = ARGV[i]
   local score, time = struct.unpack('<d', ARGV[i + 2]), struct.unpack('<d', ARGV[i + 3])
   local tally, count, first, last, best = redis.call('HGET', tallies, id), 0, time, time, score
@@ -45,6 +65,9 @@ for i = 5, #ARGV, 4 do
     redis.call('ZADD', index, ARGV[1], id)
   end
   redis.call('HSET', tallies, id, struct.pack('<Iddd', count + 1, first, last, best))
+  if ARGV[i + 4] ~= '' and brings_new(id, ARGV[i + 4]) and redis.call('HGET', states, id) == 'silenced' then
+    redis.call('HDEL', states, id)
+  end
   reply[#reply + 1] = count + 1
 end
 local function drop(ids)
@@ -53,6 +76,7 @@ local function drop(ids)
     redis.call('HDEL', bodies, unpack(ids, i, to))
     redis.call('HDEL', tallies, unpack(ids, i, to))
     redis.call('HDEL', states, unpack(ids, i, to))
+    redis.call('HDEL', clauses, unpack(ids, i, to))
     redis.call('ZREM', index, unpack(ids, i, to))
   end
 end
@@ -78,12 +102,13 @@ return 1
 @dataclass(frozen=True, slots=True)
 class Effect:
     """One sighting of an incident. ``body`` is JSON and stays as the first sighting gave it; ``time`` is event time in
-    seconds, ``score`` 0 to 1."""
+    seconds, ``score`` 0 to 1; ``clauses`` are lines of JSON, which the incident gathers from all its sightings."""
 
     id: str
     body: bytes
     score: float
     time: float
+    clauses: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +143,19 @@ async def apply(
     """
     if not effects:
         return []
-    names = [*_names(source), keys.incident_index(source)]
+    names = [*_names(source), keys.incident_clauses(source), keys.incident_index(source)]
     if batch_id is not None:
         names.append(keys.applied(source, "incidents", batch_id, part))
-    args: list[bytes | str | int] = [repr(float(now)), keys.INCIDENTS_KEPT, keys.INCIDENT_TTL_S, keys.BATCH_TTL_S]
+    args: list[Arg] = [
+        repr(float(now)), keys.INCIDENTS_KEPT, keys.INCIDENT_TTL_S, keys.BATCH_TTL_S, keys.CLAUSES_KEPT,
+    ]  # fmt: skip
+    gathered: dict[str, dict[bytes, None]] = {}
     for effect in effects:
-        args += [effect.id, effect.body, struct.pack("<d", effect.score), struct.pack("<d", effect.time)]
+        gathered.setdefault(effect.id, {}).update(dict.fromkeys(effect.clauses))
+    for effect in effects:
+        # All that a batch says of an incident goes with its first sighting: merged once, not once a sighting.
+        clauses = b"\n".join(gathered.pop(effect.id, ()))
+        args += [effect.id, effect.body, struct.pack("<d", effect.score), struct.pack("<d", effect.time), clauses]
     return [int(count) for count in await APPLY.call(redis, names, args)]
 
 
@@ -149,6 +181,12 @@ async def set_state(redis: Redis, source: str, incident_id: str, state: str) -> 
     """Change an incident's state; False where it is unknown or gone."""
     names = [keys.incidents(source), keys.incident_state(source)]
     return bool(await SET_STATE.call(redis, names, [incident_id, state]))
+
+
+async def clauses(redis: Redis, source: str, incident_id: str) -> list[bytes]:
+    """The clauses that an incident gathered, lines of JSON."""
+    kept = await command(redis, "HGET", keys.incident_clauses(source), incident_id)
+    return kept.split(b"\n") if kept else []
 
 
 async def page(

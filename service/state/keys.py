@@ -8,7 +8,7 @@ feedback).
 
 import zlib
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 """Grows when the shape of anything stored changes."""
 PARTITIONS = 16
 """Written once under ``SCHEMA``; sessions would move if it changed."""
@@ -28,10 +28,28 @@ VERDICTS_KEPT = 100_000
 """Approximate: Redis trims streams by whole nodes."""
 VERDICTS_TTL_S = 30 * 86_400
 AUDIT_KEPT = 10_000
+ACTIVATIONS_KEPT = 100
+RULES_KEPT = 10_000
+CASES_KEPT = 10_000
+CLAUSES_KEPT = 256
+"""Clauses that one incident keeps at most."""
+PROPOSAL_TTL_S = 30 * 86_400
+"""A proposal that nobody took up is made again, if there is still reason to."""
+LESSONS_KEPT = 10_000
+"""Answers that wait to be learned, approximately: the oldest go, and their rules stay."""
+LEARNER_LEASE_TTL_S = 15
+"""A learner that did not renew its lease for this long is taken for dead."""
+BUCKET_TTL_S = 120
+"""A bucket that was not drawn from for a minute is full again."""
 TREE_LOCK_TTL_S = 10
 SWEEP_LEASE_TTL_S = 10
 NEW_TEMPLATES_TTL_S = 120
 """A minute's counter of new templates is of no use after the minute."""
+
+
+def frames_ttl_s(chunk_s: float) -> int:
+    """Lifetime in seconds of timeframe counters after the last line of their partition, and of what was closed last."""
+    return LIVE_TTL_S + int(min(chunk_s, LIVE_TTL_S))
 
 
 def live_ttl_s(idle_s: float) -> int:
@@ -63,9 +81,44 @@ def peaks(partition: int, source: str) -> str:
     return _partition(partition, source, "peaks")
 
 
+def notes(partition: int, source: str) -> str:
+    """Hash: session -> packed values and codes of its newest events; only where the source keeps them."""
+    return _partition(partition, source, "notes")
+
+
 def appended(partition: int, source: str, batch_id: str) -> str:
     """Reply of one partition's append of a batch, msgpack."""
     return _partition(partition, source, f"batch:{batch_id}")
+
+
+def _frames(partition: int, source: str, chunk_s: float, what: str) -> str:
+    """Frames of another length are other frames: a bundle that brings one starts afresh."""
+    return _partition(partition, source, f"frames:{chunk_s}:{what}")
+
+
+def open_frames(partition: int, source: str, chunk_s: float) -> str:
+    """Sorted set: numbers of the frames that hold a line of this partition's entities, by number."""
+    return _frames(partition, source, chunk_s, "open")
+
+
+def closed_frame(partition: int, source: str, chunk_s: float) -> str:
+    """Number of the newest closed frame, as text."""
+    return _frames(partition, source, chunk_s, "closed")
+
+
+def frame_terms(partition: int, source: str, chunk_s: float, chunk: int) -> str:
+    """Hash: term, blank, entity -> how often (no term: the entity's lines)."""
+    return _frames(partition, source, chunk_s, f"{chunk}:terms")
+
+
+def frame_entities(partition: int, source: str, chunk_s: float, chunk: int) -> str:
+    """Hash: entity -> how many terms of it are kept."""
+    return _frames(partition, source, chunk_s, f"{chunk}:entities")
+
+
+def counted(partition: int, source: str, chunk_s: float, batch_id: str) -> str:
+    """How many records of a batch came too late for their frames, as text."""
+    return _frames(partition, source, chunk_s, f"batch:{batch_id}")
 
 
 def _source(source: str, what: str) -> str:
@@ -73,7 +126,7 @@ def _source(source: str, what: str) -> str:
 
 
 def clock(source: str) -> str:
-    """Hash: ``max`` event time and ``input`` wall clock of the last input, seconds as text."""
+    """Hash: ``max`` event time, ``stored`` event time up to which all is appended, ``input`` wall clock; seconds."""
     return _source(source, "clock")
 
 
@@ -90,6 +143,36 @@ def arrived(source: str, batch_id: str) -> str:
 def live_bundle(source: str) -> str:
     """Version of the live bundle."""
     return _source(source, "bundle")
+
+
+def shadow_bundle(source: str) -> str:
+    """Version that judges beside the live one and has no say."""
+    return _source(source, "shadow")
+
+
+def activations(source: str) -> str:
+    """List, newest first: which versions were made live, when and by whom, JSON."""
+    return _source(source, "activations")
+
+
+def lessons(source: str) -> str:
+    """Stream: ``id`` of an answer and ``what`` became of it, for the learner."""
+    return _source(source, "lessons")
+
+
+def learner(source: str) -> str:
+    """Token of the learner that works on the source."""
+    return _source(source, "learner")
+
+
+def retired_rules(source: str) -> str:
+    """Hash: id -> a rule that a version learned, JSON, in case that is taken back."""
+    return _source(source, "rules:retired")
+
+
+def proposal(source: str) -> str:
+    """Hash: ``proposal`` to train the source again, JSON, and the ``version`` that was live when it was made."""
+    return _source(source, "proposal")
 
 
 def tree(source: str) -> str:
@@ -118,12 +201,38 @@ def new_templates(source: str, minute: int) -> str:
 
 
 def rules(source: str) -> str:
-    """Hash: rule id -> rule, JSON."""
+    """Hash: rule id -> the version that it came with, blank, rule, JSON."""
     return _source(source, "rules")
 
 
+def removed_rules(source: str) -> str:
+    """Hash: rule id -> the version that it went with, when (seconds), and what ``rules`` held, blanks between: for as
+    long as a batch that it judged may be retried."""
+    return _source(source, "removed_rules")
+
+
+def trials(source: str) -> str:
+    """Hash: id of a rule that one author alone stands for -> how many verdicts he may silence, blank, author."""
+    return _source(source, "rules:trials")
+
+
+def accounts(source: str) -> str:
+    """Hash: author -> how many verdicts his rules on trial silenced, blank, since when (seconds)."""
+    return _source(source, "rules:accounts")
+
+
+def waiting_rules(source: str) -> str:
+    """Hash: id -> a rule on trial that is out of force until somebody else agrees, JSON."""
+    return _source(source, "rules:waiting")
+
+
+def cases(source: str) -> str:
+    """Hash: feedback id -> anomaly that must go on ringing, JSON."""
+    return _source(source, "cases")
+
+
 def rules_version(source: str) -> str:
-    """Grows by one with each change of the rules."""
+    """Grows by one with each change of the rules and the cases."""
     return _source(source, "rules_version")
 
 
@@ -157,6 +266,11 @@ def incident_state(source: str) -> str:
     return _source(source, "incident_state")
 
 
+def incident_clauses(source: str) -> str:
+    """Hash: incident id -> what may silence it, lines of JSON."""
+    return _source(source, "incident_clauses")
+
+
 def incident_index(source: str) -> str:
     """Sorted set: incident id -> wall clock in seconds when it was raised."""
     return _source(source, "incident_index")
@@ -172,6 +286,22 @@ def sweep_number(source: str) -> str:
     return _source(source, "sweep_number")
 
 
+def sweep_rules(source: str, number: int) -> str:
+    """Version of the rules that a background sweep judges by."""
+    return _source(source, f"sweep_rules:{number}")
+
+
+def frame_lease(source: str) -> str:
+    """Token of the replica that closes timeframes."""
+    return _source(source, "frame_lease")
+
+
+def frame_place(source: str, chunk_s: float) -> str:
+    """Hash: ``at``, the next frame to close; ``last``, the newest closed one that held a line; of the round that is
+    under way, ``upto``, where it ends, and ``round``, its id."""
+    return _source(source, f"frames:{chunk_s}:place")
+
+
 def verdicts(source: str) -> str:
     """Stream of the verdicts of session and timeframe ends."""
     return _source(source, "verdicts")
@@ -183,3 +313,8 @@ FEEDBACK_INDEX = "tocsin:{feedback}:index"
 """Sorted set: feedback id -> wall clock in seconds when it was given."""
 FEEDBACK_AUDIT = "tocsin:{feedback}:audit"
 """List, newest first: what was given and undone, by whom, JSON."""
+
+
+def feedback_bucket(author: str) -> str:
+    """Hash: ``tokens`` left to an author (``author`` is a digest of the name) and the wall clock ``at`` which."""
+    return f"tocsin:{{feedback}}:bucket:{author}"

@@ -1,7 +1,8 @@
-"""The event clock of a source, and the versions that a batch is judged by: each batch's first round trip.
+"""The event clock of a source, and the versions and rules that a batch is judged by: each batch's first round trip.
 
-Owns the largest event time seen, the wall clock of the last input, and the fixing of both under a batch id. Does not
-know how a watermark is made of them (``models.sessions.watermarks``), nor what a version holds.
+Owns the largest event time seen, the largest whose rows are all stored, the wall clock of the last input, and the
+fixing of all that under a batch id. Does not know how a watermark is made of it (``models.sessions.watermarks``), nor
+what a version or a rule holds.
 """
 
 import math
@@ -9,49 +10,75 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from service.state import keys
+from service.state import keys, rules
 from service.state.connection import command
-from service.state.script import Script
+from service.state.rules import LUA_RULES, NOTHING, StoredRules
+from service.state.script import Arg, Script
 
-# KEYS clock, live bundle, tree, rules version, and the reply's key where the batch may be retried. ARGV largest event
-# time of the batch, wall clock, TTL. Times are text: Lua's own number to text conversion keeps 14 digits.
+# KEYS clock, live bundle, tree, rules version, rules, removed rules, shadow, and the reply's key where a batch may be
+# retried.
+# ARGV largest event time of the batch, wall clock, TTL, the version of the rules that the caller has. Times are text:
+# Lua's own number to text conversion keeps 14 digits. The kept reply pins the version of the rules and not the rules
+# themselves, which are the same for many batches.
 BEGIN = Script(
     "begin",
-    """
-local kept = KEYS[5]
+    LUA_RULES
+    + """
+local now = redis.call('GET', KEYS[4]) or '0'
+local kept, reply = KEYS[8], nil
 if kept then
-  local reply = redis.call('GET', kept)
-  if reply then return cmsgpack.unpack(reply) end
+  local first = redis.call('GET', kept)
+  if first then reply = cmsgpack.unpack(first) end
 end
-local prior = redis.call('HGET', KEYS[1], 'max') or '-inf'
-if tonumber(ARGV[1]) > tonumber(prior) then redis.call('HSET', KEYS[1], 'max', ARGV[1]) end
-local input = redis.call('HGET', KEYS[1], 'input')
-if not input or tonumber(ARGV[2]) > tonumber(input) then redis.call('HSET', KEYS[1], 'input', ARGV[2]) end
-local reply = {
-  prior, redis.call('GET', KEYS[2]) or '', redis.call('HGET', KEYS[3], 'id') or '',
-  redis.call('HGET', KEYS[3], 'version') or '0', redis.call('GET', KEYS[4]) or '0',
-}
-if kept then redis.call('SET', kept, cmsgpack.pack(reply), 'EX', ARGV[3]) end
+if not reply then
+  local prior = redis.call('HGET', KEYS[1], 'max') or '-inf'
+  if tonumber(ARGV[1]) > tonumber(prior) then redis.call('HSET', KEYS[1], 'max', ARGV[1]) end
+  local input = redis.call('HGET', KEYS[1], 'input')
+  if not input or tonumber(ARGV[2]) > tonumber(input) then redis.call('HSET', KEYS[1], 'input', ARGV[2]) end
+  reply = {
+    prior, redis.call('GET', KEYS[2]) or '', redis.call('HGET', KEYS[3], 'id') or '',
+    redis.call('HGET', KEYS[3], 'version') or '0', now,
+  }
+  if kept then redis.call('SET', kept, cmsgpack.pack(reply), 'EX', ARGV[3]) end
+end
+reply[6] = rules_at(reply[5], now, ARGV[4], KEYS[5], KEYS[6])
+reply[7] = redis.call('GET', KEYS[7]) or ''
 return reply
+""",
+)
+
+# KEYS clock. ARGV largest event time of a batch whose rows are stored.
+ADVANCE = Script(
+    "advance",
+    """
+local prior = redis.call('HGET', KEYS[1], 'stored')
+if not prior or tonumber(ARGV[1]) > tonumber(prior) then redis.call('HSET', KEYS[1], 'stored', ARGV[1]) end
+return 1
 """,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """What a batch starts from: the largest event time before it in seconds (-inf: none), and the versions that are
-    live."""
+    """What a batch starts from: the largest event time before it in seconds (-inf: none), the versions that are live,
+    the rules of the source, and which version judges beside the live one now, also where a batch is retried."""
 
     prior_max: float
     bundle: str | None
     tree_id: str | None
     tree_version: int
-    rules_version: int
+    rules: StoredRules
+    shadow: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The largest event time, and the wall clock when something last came in; seconds, -inf for none."""
+    """The largest event time whose batch is stored, and the wall clock when something last came in; seconds, -inf for
+    none.
+
+    A batch that began and is not stored yet must not move what closes silent sessions: its own rows may be the ones
+    that end a silence.
+    """
 
     largest: float
     last_input: float
@@ -64,18 +91,26 @@ class Clock:
         return self.largest - lateness_s + max(0.0, now - self.last_input - lateness_s)
 
 
-async def begin(redis: Redis, source: str, batch_id: str | None, max_time: float, now: float) -> Began:
-    """Note a batch whose largest event time is ``max_time`` seconds (-inf: none says one) and that came at ``now``.
+async def begin(
+    redis: Redis, source: str, batch_id: str | None, max_time: float, now: float, known: StoredRules = NOTHING
+) -> Began:
+    """Note a batch whose largest event time is ``max_time`` seconds (-inf: none says one) and that came at ``now``;
+    ``known`` are the rules that the caller has, which come back where nothing changed.
 
     The same ``batch_id`` gets the same answer for 15 minutes. Raises StateError where Redis is away.
     """
-    names = [keys.clock(source), keys.live_bundle(source), keys.tree(source), keys.rules_version(source)]
+    names = [
+        keys.clock(source), keys.live_bundle(source), keys.tree(source), *rules.names(source),
+        keys.shadow_bundle(source),
+    ]  # fmt: skip
     if batch_id is not None:
         names.append(keys.begun(source, batch_id))
-    prior, bundle, tree_id, tree_version, rules_version = await BEGIN.call(
-        redis, names, [repr(float(max_time)), repr(float(now)), keys.BATCH_TTL_S]
-    )
-    return Began(float(prior), bundle.decode() or None, tree_id.decode() or None, int(tree_version), int(rules_version))
+    args: list[Arg] = [repr(float(max_time)), repr(float(now)), keys.BATCH_TTL_S, known.version]
+    prior, bundle, tree_id, tree_version, version, read, shadow = await BEGIN.call(redis, names, args)
+    return Began(
+        float(prior), bundle.decode() or None, tree_id.decode() or None, int(tree_version),
+        rules.as_read(version, read, known), shadow.decode() or None,
+    )  # fmt: skip
 
 
 async def first_arrival(redis: Redis, source: str, batch_id: str, now: float) -> float:
@@ -88,9 +123,16 @@ async def first_arrival(redis: Redis, source: str, batch_id: str, now: float) ->
     return float(await command(redis, "GET", key) or now)
 
 
+async def advance(redis: Redis, source: str, max_time: float) -> None:
+    """Note that every row of a batch is stored whose largest event time is ``max_time`` seconds: what is silent by it
+    may be closed now. Raises StateError where Redis is away."""
+    if max_time > -math.inf:
+        await ADVANCE.call(redis, [keys.clock(source)], [repr(float(max_time))])
+
+
 async def read(redis: Redis, source: str) -> Clock:
     """The source's clock as it stands."""
-    largest, last_input = await command(redis, "HMGET", keys.clock(source), "max", "input")
+    largest, last_input = await command(redis, "HMGET", keys.clock(source), "stored", "input")
     return Clock(float(largest or "-inf"), float(last_input or "-inf"))
 
 

@@ -5,12 +5,13 @@ Does not know what a key means, nor how windows are judged: ``models.sessions.bu
 returns.
 
 One hash, one sorted set by last time and one sparse hash of peaks per (partition, source), not a key per session: a
-live session of 25 characters with a tail of 10 costs about 300 bytes, its place in the sorted set included.
+live session of 25 characters with a tail of 10 costs less than 300 bytes, its place in the sorted set included. Sources
+that keep notes of their events (``models.notes``) have one hash more.
 """
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -18,37 +19,43 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
+from models.notes import NoteSettings, SessionNotes
 from models.sessions import NO_KEY, Closing, Rows, SessionSettings, SessionState, group_by_session
 from service.state import keys
 from service.state.connection import command, pipelined
-from service.state.packing import MAX_KEY, MAX_TAIL, unpack_peaks, unpack_state
+from service.state.packing import MAX_KEY, MAX_TAIL, unpack_notes, unpack_peaks, unpack_state
 from service.state.script import Arg, Script
 
 SWEEP_LIMIT = 1_000
 """Sessions that one call closes for idleness at most: Redis serves nobody else while a script runs."""
 _EVERYWHERE = range(keys.PARTITIONS)
-_HEADER = struct.Struct("<ddIIII")
+_HEADER = struct.Struct("<ddIIIIHHHH")
 _PURE_END = MAX_KEY + 1
 _ENDS = 0x8000
 
-# KEYS live, idle, peaks, and the reply's key where the batch may be retried. ARGV header (idle_s f64, sweep_to f64,
-# tail u32, sweep limit u32, TTLs u32, u32), msgpack arrays of: rows of each session, keys (bit 15: ends), times,
-# watermarks, session ids. Reply: priors, and closings flat as (session, state, peaks, row).
+# KEYS live, idle, peaks, notes, and the reply's key where the batch may be retried. ARGV header (idle_s f64, sweep_to
+# f64, tail u32, sweep limit u32, TTLs u32, u32; of notes: bytes and number of value vectors, bytes and number of codes,
+# u16 each), msgpack arrays of: rows of each session, keys (bit 15: ends), times, watermarks, session ids, and where
+# notes are kept each row's values and codes. Reply: priors, closings flat as (session, state, peaks, row), notes.
 APPEND = Script(
     "append",
     """
-local live, idle, peaks, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local live, idle, peaks, notes, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 if kept then
   local reply = redis.call('GET', kept)
   if reply then return cmsgpack.unpack(reply) end
 end
 local sunpack, spack, sub, rep = struct.unpack, struct.pack, string.sub, string.rep
-local idle_s, sweep_to, h, limit, ttl, kept_ttl = sunpack('<ddIIII', ARGV[1])
+local idle_s, sweep_to, h, limit, ttl, kept_ttl, vsize, vdepth, csize, cdepth = sunpack('<ddIIIIHHHH', ARGV[1])
 local sizes, rowkeys = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
 local times, marks = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
 local sessions = cmsgpack.unpack(ARGV[6])
+local noting = vdepth + cdepth > 0
+local rowvalues, rowcodes = {}, {}
+if noting and #rowkeys > 0 then rowvalues, rowcodes = cmsgpack.unpack(ARGV[7]), cmsgpack.unpack(ARGV[8]) end
 local CHUNK = 1000
 local priors, closings, nc = {}, {}, 0
+local noted = {}
 local any_peaks = redis.call('EXISTS', peaks) == 1
 
 local function in_chunks(command, key, words)
@@ -70,14 +77,34 @@ for a = 1, #sessions, CHUNK do
   local b = math.min(a + CHUNK - 1, #sessions)
   local found = redis.call('HMGET', live, unpack(sessions, a, b))
   for i = 1, b - a + 1 do priors[a + i - 1] = found[i] or '' end
+  if noting then
+    local kept_notes = redis.call('HMGET', notes, unpack(sessions, a, b))
+    for i = 1, b - a + 1 do
+      local found_notes = kept_notes[i] or ''
+      -- Notes of another epoch, or of a version that kept others, are none.
+      if found_notes ~= '' then
+        local began, v, c = sunpack('<dHH', found_notes)
+        local prior = priors[a + i - 1]
+        if v ~= vsize or c ~= csize or sub(prior, 1, 8) ~= sub(found_notes, 1, 8) then found_notes = '' end
+      end
+      noted[a + i - 1] = found_notes
+    end
+  end
 end
 
--- Formats of k counts and the two bytes of a key, each made once a call.
-local formats = setmetatable({}, {__index = function(t, k)
-  local f = '<' .. rep('HI', k)
-  t[k] = f
-  return f
-end})
+-- Formats of k pairs of key and count and the two bytes of a key, each made once a call. A count takes as many bytes as
+-- the number of events n needs: most sessions have fewer than 256.
+local function formats_of(pair)
+  return setmetatable({}, {__index = function(t, k)
+    local f = '<' .. rep(pair, k)
+    t[k] = f
+    return f
+  end})
+end
+local small, medium, large = formats_of('HB'), formats_of('HH'), formats_of('HI')
+local function form_of(count)
+  if count < 256 then return small, 3 elseif count < 65536 then return medium, 4 else return large, 6 end
+end
 local two = setmetatable({}, {__index = function(t, v)
   local s = spack('<H', v)
   t[v] = s
@@ -86,11 +113,55 @@ end})
 
 -- The session at hand. flat: key, count, key, count..; place: key -> where its count stands in flat.
 local session, alive, continues, started, last, n, tail, flat, place
+local values, order, codes
 local row = 0
+
+local function unpacked_notes(found)
+  values, order, codes = {}, {}, ''
+  if found == '' then return end
+  local _, _, _, length, at = sunpack('<dHHH', found)
+  codes = sub(found, at, at + length - 1)
+  at = at + length
+  while at <= #found do
+    local key, count, after = sunpack('<HB', found, at)
+    values[key] = sub(found, after, after + count * vsize - 1)
+    order[#order + 1] = key
+    at = after + count * vsize
+  end
+end
+
+local function packed_notes()
+  local parts = {spack('<dHHH', started, vsize, csize, #codes), codes}
+  for i = 1, #order do
+    local found = values[order[i]]
+    parts[#parts + 1] = spack('<HB', order[i], #found / vsize)
+    parts[#parts + 1] = found
+  end
+  return table.concat(parts)
+end
+
+local function note(key, pause)
+  local vector, code = rowvalues[row + 1], rowcodes[row + 1]
+  if vdepth > 0 and vector ~= '' then
+    local found = values[key]
+    if not found then
+      found = ''
+      order[#order + 1] = key
+    end
+    found = found .. spack('<d', pause) .. vector
+    if #found > vdepth * vsize then found = sub(found, #found - vdepth * vsize + 1) end
+    values[key] = found
+  end
+  if cdepth > 0 then
+    codes = codes .. code
+    if #codes > cdepth * csize then codes = sub(codes, #codes - cdepth * csize + 1) end
+  end
+end
 
 -- Lua's stack takes some thousands of values: counts of very varied sessions go in chunks of 2 * CHUNK.
 local function unpacked_counts(state, at)
-  local cells = (#state - at + 1) / 6
+  local formats, size = form_of(n)
+  local cells = (#state - at + 1) / size
   if cells <= CHUNK then
     local found = {sunpack(formats[cells], state, at)}
     found[2 * cells + 1] = nil -- where unpack stopped
@@ -98,17 +169,21 @@ local function unpacked_counts(state, at)
   end
   local found = {}
   for a = 0, cells - 1 do
-    found[2 * a + 1], found[2 * a + 2] = sunpack('<HI', state, at + 6 * a)
+    found[2 * a + 1], found[2 * a + 2] = sunpack(formats[1], state, at + size * a)
   end
   return found
 end
 
 local function packed()
   if #tail > 2 * h then tail = sub(tail, #tail - 2 * h + 1) end
-  local state = spack('<ddIB', started, last, n, #tail / 2) .. tail
+  local length = #tail / 2
+  local state = spack('<ddIB', started, last, n, math.min(length, 255))
+  -- A byte says how many keys follow; 255 says that two more bytes do.
+  state = length < 255 and state .. tail or state .. two[length] .. tail
+  local formats = form_of(n)
   if #flat <= 2 * CHUNK then return state .. spack(formats[#flat / 2], unpack(flat)) end
   local parts = {state}
-  for a = 1, #flat, 2 do parts[#parts + 1] = spack('<HI', flat[a], flat[a + 1]) end
+  for a = 1, #flat, 2 do parts[#parts + 1] = spack(formats[1], flat[a], flat[a + 1]) end
   return table.concat(parts)
 end
 
@@ -119,10 +194,11 @@ local function close()
   closings[nc + 4] = row
   nc = nc + 4
   alive, continues, n, tail, flat, place = false, false, 0, '', {}, {}
+  values, order, codes = {}, {}, ''
 end
 
-local set, index, gone = {}, {}, {}
-local ns, ng = 0, 0
+local set, index, gone, note_set = {}, {}, {}, {}
+local ns, ng, nn = 0, 0, 0
 for i = 1, #sessions do
   local prior = priors[i]
   session = sessions[i]
@@ -130,18 +206,22 @@ for i = 1, #sessions do
     local length
     alive, continues = true, true
     started, last, n, length = sunpack('<ddIB', prior)
-    local at = 22 + 2 * length
-    tail = sub(prior, 22, at - 1)
+    local from = 22
+    if length == 255 then length, from = sunpack('<H', prior, from) end
+    local at = from + 2 * length
+    tail = sub(prior, from, at - 1)
     flat, place = unpacked_counts(prior, at), {}
     for k = 1, #flat, 2 do place[flat[k]] = k + 1 end
   else
     alive, continues, n, tail, flat, place = false, false, 0, '', {}, {}
   end
+  if noting then unpacked_notes(noted[i]) end
   for _ = 1, sizes[i] do
     local key, time, ends = rowkeys[row + 1], times[row + 1], false
     if key >= 32768 then key = key - 32768; ends = true end
     if alive and last + idle_s < marks[row + 1] then close() end
     if key ~= 32767 then
+      if noting then note(key, alive and time - last or 0 / 0) end
       if not alive then
         alive, started, last = true, time, time
       elseif time > last then
@@ -165,6 +245,10 @@ for i = 1, #sessions do
     set[ns + 1], set[ns + 2] = session, packed()
     index[ns + 1], index[ns + 2] = last, session
     ns = ns + 2
+    if noting then
+      note_set[nn + 1], note_set[nn + 2] = session, packed_notes()
+      nn = nn + 2
+    end
   elseif prior ~= '' then
     ng = ng + 1
     gone[ng] = session
@@ -174,6 +258,10 @@ in_chunks('HSET', live, set)
 in_chunks('ZADD', idle, index)
 in_chunks('HDEL', live, gone)
 in_chunks('ZREM', idle, gone)
+if noting then
+  in_chunks('HSET', notes, note_set)
+  in_chunks('HDEL', notes, gone)
+end
 
 if limit > 0 and sweep_to - idle_s > -math.huge and sweep_to < math.huge then
   -- A little beyond what is due, then the exact rule: last + idle_s and sweep_to - idle_s round differently.
@@ -196,13 +284,15 @@ if limit > 0 and sweep_to - idle_s > -math.huge and sweep_to < math.huge then
   end
   in_chunks('HDEL', live, over)
   in_chunks('ZREM', idle, over)
+  in_chunks('HDEL', notes, over)
 end
 if ns > 0 then
   redis.call('EXPIRE', live, ttl)
   redis.call('EXPIRE', idle, ttl)
   if any_peaks then redis.call('EXPIRE', peaks, ttl) end
+  if noting then redis.call('EXPIRE', notes, ttl) end
 end
-local reply = {priors, closings}
+local reply = {priors, closings, noted}
 if kept then redis.call('SET', kept, cmsgpack.pack(reply), 'EX', kept_ttl) end
 return reply
 """,
@@ -250,13 +340,14 @@ class Appended:
     """What an append found and ended.
 
     ``by_session``: row numbers of each session, in row order; ``priors``: state of each session that was live before
-    the batch (what ``models.sessions.build_windows`` needs); ``closings``: those of rows in row order (``row`` says
-    which), then those of the sweep (``row`` None), the longest silent first.
+    the batch, and ``notes`` kept of it (what ``models.sessions.build_windows`` needs); ``closings``: those of rows in
+    row order (``row`` says which), then those of the sweep (``row`` None), the longest silent first.
     """
 
     by_session: dict[str, list[int]]
     priors: dict[str, SessionState]
     closings: list[Closing]
+    notes: dict[str, SessionNotes] = field(default_factory=dict)
 
 
 class StoredSessions:
@@ -279,7 +370,7 @@ class StoredSessions:
         ``sweep_to`` is a watermark in seconds: in the partitions touched, up to ``sweep_limit`` sessions each that it
         has passed by ``idle_s`` are closed too. With a ``batch_id`` the same call within 15 minutes returns the same
         and changes nothing. Raises StateError where Redis is away, ValueError for keys outside 0..32766 or a tail
-        over 255.
+        over ``MAX_TAIL``.
         """
         _check(settings, rows)
         by_session = group_by_session(rows.session)
@@ -301,21 +392,28 @@ class StoredSessions:
             _msgpack_cells(rows.watermark[order], 0xCB, ">f8"),
         ]
         header = _header(settings, sweep_to, sweep_limit)
+        notes = _packed_notes(rows, order, settings.notes)
         calls: list[tuple[list[str], list[Arg]]] = []
         starts = np.cumsum([0, *(sum(own) for own in sizes)]).tolist()
         for i, p in enumerate(touched):
             args: list[Arg] = [header, _msgpack_array(_msgpack_cells(np.array(sizes[i]), 0xCE, ">u4"))]
             args += [_msgpack_array(column[starts[i] : starts[i + 1]]) for column in columns]
-            calls.append((_keys_of(p, source, batch_id), [*args, _msgpack_strings(names[p])]))
+            args.append(_msgpack_strings(names[p]))
+            args += [_msgpack_strings(column[starts[i] : starts[i + 1]]) for column in notes]
+            calls.append((_keys_of(p, source, batch_id), args))
         priors: dict[str, SessionState] = {}
+        kept: dict[str, SessionNotes] = {}
         closings: list[Closing] = []
         replies = await APPEND.call_each(self._redis, calls)
-        for p, start, (packed_priors, packed_closings) in zip(touched, starts[:-1], replies, strict=True):
+        for p, start, (packed_priors, packed_closings, noted) in zip(touched, starts[:-1], replies, strict=True):
             for session, packed in zip(parts[p], packed_priors, strict=True):
                 if packed:
                     priors[session] = unpack_state(packed)
+            for session, packed in zip(parts[p], noted, strict=False):
+                if packed:
+                    kept[session] = unpack_notes(packed)
             closings.extend(_closings(packed_closings, order, start))
-        return Appended(by_session, priors, _sorted(closings))
+        return Appended(by_session, priors, _sorted(closings), kept)
 
     async def sweep(
         self,
@@ -332,7 +430,7 @@ class StoredSessions:
         """
         empty = _msgpack_array(np.empty(0, dtype=np.uint8))
         header = _header(settings, watermark, sweep_limit)
-        calls = [(_keys_of(p, source, batch_id), [header, *[empty] * 5]) for p in _EVERYWHERE]
+        calls = [(_keys_of(p, source, batch_id), [header, *[empty] * 7]) for p in _EVERYWHERE]
         replies = await APPEND.call_each(self._redis, calls)
         nothing = np.empty(0, dtype=np.int64)
         return _sorted([closing for reply in replies for closing in _closings(reply[1], nothing, 0)])
@@ -386,11 +484,27 @@ def _check(settings: SessionSettings, rows: Rows) -> None:
 
 def _header(settings: SessionSettings, sweep_to: float, sweep_limit: int) -> bytes:
     ttl_s = keys.live_ttl_s(settings.idle_s)
-    return _HEADER.pack(settings.idle_s, sweep_to, settings.tail, sweep_limit, ttl_s, keys.BATCH_TTL_S)
+    kept = settings.notes
+    return _HEADER.pack(
+        settings.idle_s, sweep_to, settings.tail, sweep_limit, ttl_s, keys.BATCH_TTL_S,
+        8 * kept.width, kept.values, 2 * kept.fields, kept.codes,
+    )  # fmt: skip
+
+
+def _packed_notes(rows: Rows, order: NDArray[np.int64], settings: NoteSettings) -> list[list[bytes]]:
+    """Values and codes of each row in ``order``, packed as ``unpack_notes`` reads them; nothing where none are kept."""
+    if not settings.stored:
+        return []
+    if rows.notes is None:
+        raise ValueError("the source keeps notes of its events, but these rows have none")
+    values = [row.tobytes() if valued else b"" for row, valued in zip(
+        rows.notes.values[order].astype("<f8"), rows.notes.valued[order].tolist(), strict=True
+    )]  # fmt: skip
+    return [values, [row.tobytes() for row in rows.notes.codes[order].astype("<u2")]]
 
 
 def _keys_of(partition: int, source: str, batch_id: str | None) -> list[str]:
-    found = [keys.live(partition, source), keys.idle(partition, source), keys.peaks(partition, source)]
+    found = [kind(partition, source) for kind in (keys.live, keys.idle, keys.peaks, keys.notes)]
     return found if batch_id is None else [*found, keys.appended(partition, source, batch_id)]
 
 

@@ -50,6 +50,7 @@ async def test_an_incident_says_what_was_expected_what_came_and_after_what(
     assert incident["session"] == "blk_1005"
     assert (incident["source"], incident["version"], incident["state"]) == ("blocks", "1", "open")
     assert "blk_1005" in incident["line"]
+    assert incident["scopes"] == ["window", "template"]
     assert incident["template"] == verdict["template"]
     before = [entry["template"].split(" <BLK>")[0] for entry in incident["window"]]
     assert before[0] == "allocate"
@@ -147,57 +148,6 @@ async def test_another_replica_shows_incidents_of_a_source_whose_bundle_came_aft
         listed = (await other.get("/incidents"))["incidents"]
         assert listed
         assert (await other.get(f"/incidents/{listed[0]['id']}"))["id"] == listed[0]["id"]
-
-
-async def test_feedback_is_stored_listed_and_undone(replica: Replica, rang: list[Verdict]) -> None:
-    incident = rang[0]["incident"]
-    author = {"X-Tocsin-Author": "ada"}
-    given = {"incident": incident, "label": "false_positive", "scope": "template", "note": "a new release"}
-    first = await replica.http.post("/feedback", json=given, headers=author)
-    assert first.status_code == 201, first.text
-    stored_item = first.json()
-    assert {name: stored_item[name] for name in given} == given
-    assert (stored_item["author"], stored_item["source"], stored_item["session"]) == (
-        "ada",
-        "blocks",
-        rang[0]["session"],
-    )
-    missed = {"source": "blocks", "session": "blk_1001", "at": "2024-05-02T03:50:00Z", "label": "missed"}
-    second = await replica.http.post("/feedback", json=missed)
-    assert second.status_code == 201, second.text
-    assert second.json()["at"] == 1714621800.0
-    assert second.json()["author"] == "anonymous"
-    listed = (await replica.get("/feedback"))["feedback"]
-    assert [item["id"] for item in listed] == [second.json()["id"], stored_item["id"]]
-    undone = await replica.http.delete(f"/feedback/{stored_item['id']}", headers=author)
-    assert undone.status_code == 200
-    assert [item["id"] for item in (await replica.get("/feedback"))["feedback"]] == [second.json()["id"]]
-    again = await replica.http.delete(f"/feedback/{stored_item['id']}")
-    assert again.status_code == 404
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "says"),
-    [
-        ({"incident": "0123456789abcdef", "label": "false_positive"}, 404, "no incident"),
-        ({"label": "false_positive"}, 422, "needs the incident"),
-        ({"label": "missed", "session": "a"}, 422, "missed needs source, session and at"),
-        ({"label": "missed", "source": "nowhere", "session": "a", "at": "2024-05-02T03:50:00Z"}, 404, "nowhere"),
-        ({"label": "missed", "source": "blocks", "session": "a", "at": "noon"}, 422, "at"),
-        ({"label": "missed", "source": "blocks", "session": "a", "at": 0, "incident": "x"}, 422, "about a session"),
-        ({"incident": "x", "label": "perhaps"}, 422, "label"),
-        ({"incident": "x", "label": "false_positive", "scope": "universe"}, 422, "scope"),
-        ({"incident": "x", "label": "false_positive", "colour": 1}, 422, "colour"),
-        ({"incident": "x", "label": "false_positive", "note": "n" * 2001}, 422, "note"),
-    ],
-)
-async def test_wrong_feedback_is_refused_with_what_to_do(
-    replica: Replica, body: dict[str, object], status: int, says: str
-) -> None:
-    response = await replica.http.post("/feedback", json=body)
-    assert response.status_code == status, response.text
-    assert says in response.json()["error"]
-    assert (await replica.get("/feedback"))["feedback"] == []
 
 
 async def test_session_ends_are_read_on_from_where_the_last_reading_stopped(

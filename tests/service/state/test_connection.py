@@ -16,7 +16,7 @@ async def test_first_connection_writes_the_schema_and_later_ones_accept_it(redis
     for _ in range(2):
         client = await connect(redis_url)
         await client.aclose()
-    assert await redis.get(keys.SCHEMA) == b"version=1 partitions=16"
+    assert await redis.get(keys.SCHEMA) == b"version=3 partitions=16"
 
 
 async def test_another_schema_refuses_to_start(redis_url: str, redis: Redis) -> None:

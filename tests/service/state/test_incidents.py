@@ -10,8 +10,8 @@ from service.state.incidents import Effect
 DAY_S = 86_400.0
 
 
-def sighting(name: str, score: float = 0.5, time: float = 10.0) -> Effect:
-    return Effect(name, b'{"reasons": [], "name": "%s"}' % name.encode(), score, time)
+def sighting(name: str, score: float = 0.5, time: float = 10.0, clauses: tuple[bytes, ...] = ()) -> Effect:
+    return Effect(name, b'{"reasons": [], "name": "%s"}' % name.encode(), score, time, clauses)
 
 
 async def test_sightings_of_one_id_fold_into_one_incident(redis: Redis) -> None:
@@ -90,12 +90,42 @@ async def test_incident_is_found_without_its_source(redis: Redis) -> None:
 async def test_oldest_go_beyond_the_cap_and_after_thirty_days(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "INCIDENTS_KEPT", 5)
     for i in range(8):
-        await incidents.apply(redis, "s", [sighting(f"i{i}")], float(i))
+        await incidents.apply(redis, "s", [sighting(f"i{i}", clauses=(b"a",))], float(i))
     await incidents.set_state(redis, "s", "i3", "true_positive")
     assert [i.id for i in (await incidents.page(redis, ["s"])).incidents] == ["i7", "i6", "i5", "i4", "i3"]
     assert await incidents.get(redis, "s", "i0") is None
-    await incidents.apply(redis, "s", [sighting("new")], 30 * DAY_S + 4.5)
+    await incidents.apply(redis, "s", [sighting("new", clauses=(b"a",))], 30 * DAY_S + 4.5)
     assert [i.id for i in (await incidents.page(redis, ["s"])).incidents] == ["new", "i7", "i6", "i5"]
-    for key in (keys.incidents("s"), keys.incident_tally("s")):
+    assert await incidents.clauses(redis, "s", "i0") == []
+    for key in (keys.incidents("s"), keys.incident_tally("s"), keys.incident_clauses("s")):
         assert await redis.hlen(key) == 4
     assert await redis.hlen(keys.incident_state("s")) == 0
+
+
+async def test_an_incident_gathers_the_clauses_of_its_sightings_once_each_up_to_a_cap(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "CLAUSES_KEPT", 4)
+    both = [sighting("a", clauses=(b"x", b"y")), sighting("b"), sighting("a", clauses=(b"y", b"z"))]
+    for _ in range(2):
+        await incidents.apply(redis, "s", both, 1.0, "batch")
+    assert await incidents.clauses(redis, "s", "a") == [b"x", b"y", b"z"]
+    assert await incidents.clauses(redis, "s", "b") == []
+    await incidents.apply(redis, "s", [sighting("a", clauses=(b"y", b"u", b"v", b"w"))], 2.0)
+    assert await incidents.clauses(redis, "s", "a") == [b"x", b"y", b"z", b"u"]
+
+
+async def test_a_silenced_incident_is_open_again_only_where_something_else_rings(redis: Redis) -> None:
+    await incidents.apply(redis, "s", [sighting("a", clauses=(b"x",)), sighting("b", clauses=(b"x",))], 1.0)
+
+    async def state(name: str, given: str, clauses: tuple[bytes, ...]) -> str:
+        await incidents.set_state(redis, "s", name, given)
+        await incidents.apply(redis, "s", [sighting(name, clauses=clauses)], 2.0)
+        found = await incidents.get(redis, "s", name)
+        assert found is not None
+        return found.state
+
+    assert await state("a", "silenced", (b"x",)) == "silenced"
+    assert await state("a", "silenced", ()) == "silenced"
+    assert await state("a", "silenced", (b"x", b"y")) == "open"
+    assert await state("b", "acknowledged", (b"y",)) == "acknowledged"

@@ -13,7 +13,7 @@ from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
 from models.sessions import Rows, SessionSettings
-from service.state import answers, feedback, incidents, keys, rules, sources, trees, verdicts, watermark
+from service.state import answers, feedback, incidents, keys, proposals, rules, sources, trees, verdicts, watermark
 from service.state.connection import claim_schema, open_client
 from service.state.embedded import EmbeddedRedis, bundled_server
 from service.state.windows import Peak, StoredSessions
@@ -56,6 +56,9 @@ async def test_whole_state_works_on_a_cluster_node_which_refuses_more_than_one_s
     await claim_schema(redis)
     await sources.put(redis, "s", {})
     await sources.activate_first(redis, "s", "v1")
+    proposal: proposals.Proposal = {"version": "v1", "at": 1.0, "because": [], "figures": {}}
+    assert await proposals.make(redis, "s", proposal)
+    assert await proposals.read(redis, "s") == proposal
     await trees.seed(redis, "s", {"tree_id": "t", "version": 0})
     change = {"version": 1, "kind": "new"}
     async with trees.locked(redis, "s", "token"):
@@ -65,8 +68,14 @@ async def test_whole_state_works_on_a_cluster_node_which_refuses_more_than_one_s
     assert await trees.load(redis, "s") == trees.StoredTree({"tree_id": "t", "version": 1}, [])
     assert await rules.put(redis, "s", "r", {}) == 1
     assert await rules.hit(redis, "s", {"r": 1}, "b")
-    assert (await rules.load(redis, "s")).version == 1
+    assert await rules.protect(redis, "s", "c", {}, 1) == 2
+    assert (await rules.load(redis, "s")).version == 2
     assert (await watermark.begin(redis, "s", "b", 9.0, 9.0)).tree_version == 1
+    assert await rules.remove(redis, "s", ["r", "c"], 9.0) == 2
+    assert (await watermark.begin(redis, "s", "b", 9.0, 9.0)).rules.rules == {"r": {}}
+    assert (await rules.read(redis, "s", pin=keys.sweep_rules("s", 0))).version == 3
+    assert await rules.standing(redis, "s", ["r"]) == {"r": rules.Standing(1, False)}
+    await rules.forget_hits(redis, "s", ["r"])
 
     stored = StoredSessions(redis)
     n = 100
@@ -86,14 +95,17 @@ async def test_whole_state_works_on_a_cluster_node_which_refuses_more_than_one_s
     effects = [incidents.Effect(f"i{i}", b"{}", 0.5, 1.0) for i in range(5)]
     assert await incidents.apply(redis, "s", effects, 1.0, "b") == [1] * 5
     assert await incidents.apply(redis, "s", effects, 40 * 86_400.0) == [2] * 5
-    assert await incidents.apply(redis, "s", [incidents.Effect("new", b"{}", 0.5, 1.0)], 40 * 86_400.0) == [1]
+    assert await incidents.apply(redis, "s", [incidents.Effect("new", b"{}", 0.5, 1.0, (b"c",))], 40 * 86_400.0) == [1]
     assert await incidents.set_state(redis, "s", "new", "false_positive")
     assert [i.state for i in (await incidents.page(redis, ["s"])).incidents] == ["false_positive"]
     await verdicts.append(redis, "s", [b"{}"], 1.0, "b")
     assert len(await verdicts.read(redis, "s")) == 1
     assert await feedback.put(redis, "f", {}, 1.0, {})
     assert await feedback.replace(redis, "f", {"n": 1})
-    assert await feedback.delete(redis, "f", {}) == {"n": 1}
+    assert await feedback.by_author(redis, "nobody") == []
+    assert await feedback.draw(redis, "nobody", 1.0, 1) == 0.0
+    await feedback.note(redis, {})
+    assert await feedback.undo(redis, ["g", "f"], {"g": {}, "f": {}}) == [{"n": 1}]
 
 
 def test_keys_of_one_partition_and_of_one_source_share_a_slot() -> None:
@@ -104,17 +116,21 @@ def test_keys_of_one_partition_and_of_one_source_share_a_slot() -> None:
         ]  # fmt: skip
         assert len({key_slot(name.encode()) for name in names}) == 1
     plain = [
-        keys.clock, keys.live_bundle, keys.tree, keys.tree_base, keys.tree_log, keys.tree_lock, keys.rules,
-        keys.rules_version, keys.rule_hits, keys.incidents, keys.incident_tally, keys.incident_state,
+        keys.clock, keys.live_bundle, keys.proposal,
+        keys.tree, keys.tree_base, keys.tree_log, keys.tree_lock, keys.rules,
+        keys.removed_rules, keys.trials, keys.accounts, keys.waiting_rules, keys.cases,
+        keys.rules_version, keys.rule_hits, keys.incidents, keys.incident_clauses,
+        keys.incident_tally, keys.incident_state,
         keys.incident_index, keys.verdicts,
     ]  # fmt: skip
     by_source = [name("a") for name in plain] + [
         keys.begun("a", "b{x}"), keys.new_templates("a", 1), keys.answer("a", "k{y}"),
-        keys.applied("a", "incidents", "b", "p"),
+        keys.applied("a", "incidents", "b", "p"), keys.sweep_rules("a", 1),
     ]  # fmt: skip
     assert len({key_slot(name.encode()) for name in by_source}) == 1
     assert len(set(by_source)) == len(by_source)
-    assert len({key_slot(name.encode()) for name in (keys.FEEDBACK, keys.FEEDBACK_INDEX, keys.FEEDBACK_AUDIT)}) == 1
+    feedbacks = (keys.FEEDBACK, keys.FEEDBACK_INDEX, keys.FEEDBACK_AUDIT, keys.feedback_bucket("ab"))
+    assert len({key_slot(name.encode()) for name in feedbacks}) == 1
     slots = {key_slot(keys.live(partition, "a").encode()) for partition in range(keys.PARTITIONS)}
     assert len(slots) == keys.PARTITIONS
 

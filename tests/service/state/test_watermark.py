@@ -5,11 +5,12 @@ import math
 from redis.asyncio import Redis
 
 from service.state import keys, rules, sources, trees, watermark
+from service.state.rules import NOTHING, StoredRules
 from service.state.watermark import Began, Clock
 
 
 async def test_first_batch_finds_nothing_before_it(redis: Redis) -> None:
-    assert await watermark.begin(redis, "s", None, 5.5, 100.0) == Began(-math.inf, None, None, 0, 0)
+    assert await watermark.begin(redis, "s", None, 5.5, 100.0) == Began(-math.inf, None, None, 0, NOTHING)
 
 
 async def test_clock_keeps_the_largest_time_to_the_last_bit(redis: Redis) -> None:
@@ -17,8 +18,18 @@ async def test_clock_keeps_the_largest_time_to_the_last_bit(redis: Redis) -> Non
     await watermark.begin(redis, "s", None, time, 10.0)
     assert (await watermark.begin(redis, "s", None, 3.0, 11.0)).prior_max == time
     assert (await watermark.begin(redis, "s", None, -math.inf, 9.0)).prior_max == time
-    assert await watermark.read(redis, "s") == Clock(time, 11.0)
     assert (await watermark.begin(redis, "t", None, 1.0, 1.0)).prior_max == -math.inf
+
+
+async def test_only_a_stored_batch_moves_what_closes_silent_sessions(redis: Redis) -> None:
+    time = 1_700_000_000.123456
+    await watermark.begin(redis, "s", None, time, 10.0)
+    assert await watermark.read(redis, "s") == Clock(-math.inf, 10.0)
+    await watermark.advance(redis, "s", time)
+    assert await watermark.read(redis, "s") == Clock(time, 10.0)
+    await watermark.advance(redis, "s", time - 1.0)
+    await watermark.advance(redis, "s", -math.inf)
+    assert await watermark.read(redis, "s") == Clock(time, 10.0)
 
 
 async def test_batch_of_end_records_alone_leaves_no_time(redis: Redis) -> None:
@@ -31,13 +42,25 @@ async def test_retried_batch_gets_the_versions_and_time_of_its_first_run(redis: 
     await trees.seed(redis, "s", {"tree_id": "t", "version": 4})
     await rules.put(redis, "s", "r", {"scope": "template"})
     first = await watermark.begin(redis, "s", "batch", 50.0, 1.0)
-    assert first == Began(-math.inf, "v1", "t", 4, 1)
+    assert first == Began(-math.inf, "v1", "t", 4, StoredRules(1, {"r": {"scope": "template"}}))
     await sources.activate(redis, "s", "v2")
-    await rules.remove(redis, "s", "r")
+    await rules.remove(redis, "s", ["r"], 2.0)
     await watermark.begin(redis, "s", None, 60.0, 2.0)
     assert await watermark.begin(redis, "s", "batch", 50.0, 3.0) == first
-    assert await watermark.begin(redis, "s", None, 0.0, 3.0) == Began(60.0, "v2", "t", 4, 2)
+    assert await watermark.begin(redis, "s", None, 0.0, 3.0) == Began(60.0, "v2", "t", 4, StoredRules(2, {}))
+    assert await watermark.begin(redis, "s", "batch", 50.0, 3.0, StoredRules(2, {})) == first
     assert 0 < await redis.ttl(keys.begun("s", "batch")) <= keys.BATCH_TTL_S
+
+
+async def test_rules_come_with_the_first_round_trip_where_they_changed(redis: Redis) -> None:
+    await rules.put(redis, "s", "r", {"n": 1})
+    known = (await watermark.begin(redis, "s", None, 1.0, 1.0)).rules
+    assert known == StoredRules(1, {"r": {"n": 1}})
+    assert (await watermark.begin(redis, "s", None, 1.0, 1.0, known)).rules is known
+    assert (await watermark.begin(redis, "s", "batch", 1.0, 1.0, known)).rules is known
+    await rules.put(redis, "s", "q", {"n": 2})
+    assert (await watermark.begin(redis, "s", "batch", 1.0, 1.0, known)).rules is known
+    assert set((await watermark.begin(redis, "s", None, 1.0, 1.0, known)).rules.rules) == {"r", "q"}
 
 
 def test_wall_clock_moves_the_watermark_when_input_stops() -> None:

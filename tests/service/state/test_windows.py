@@ -9,7 +9,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from models.sessions import NO_KEY, Closing, LiveSessions, Rows, SessionSettings, build_windows, watermarks
+from models.notes import Notes, NoteSettings
+from models.sessions import (
+    NO_KEY,
+    SEGMENT,
+    Closing,
+    LiveSessions,
+    Rows,
+    SessionSettings,
+    Windows,
+    build_windows,
+    watermarks,
+)
 from service.state import keys
 from service.state.connection import open_client
 from service.state.packing import MAX_KEY
@@ -27,9 +38,12 @@ class Row:
     ends: bool
 
 
-def rows_of(batch: list[Row], prior_max: float = -np.inf, lateness_s: float = SETTINGS.lateness_s) -> Rows:
+def rows_of(
+    batch: list[Row], prior_max: float = -np.inf, lateness_s: float = SETTINGS.lateness_s, notes: Notes | None = None
+) -> Rows:
     time = np.array([row.time for row in batch], dtype=np.float64)
     return Rows(
+        notes=notes,
         session=[row.session for row in batch],
         key=np.array([row.key for row in batch], dtype=np.int64),
         time=time,
@@ -55,6 +69,20 @@ batches = st.lists(
 )
 
 
+def notes_of(batch: list[Row], seed: int) -> Notes:
+    """Two parameters and one code for each row; templates below 3 have a model of their values."""
+    random = np.random.default_rng(seed)
+    values = random.normal(size=(len(batch), 2))
+    values[random.random(values.shape) < 0.2] = np.nan
+    valued = np.array([0 <= row.key < 3 for row in batch], dtype=np.bool_)
+    codes = random.integers(0, 65_535, (len(batch), 1))
+    return Notes(values, valued, codes)
+
+
+NOTED = st.sampled_from([NoteSettings(), NoteSettings(values=2, width=3, pauses=True), NoteSettings(codes=2, fields=1),
+                         NoteSettings(pauses=True, values=1, width=3, codes=3, fields=1)])  # fmt: skip
+
+
 def plain(closing: Closing) -> tuple[object, ...]:
     state = closing.state
     return (
@@ -74,12 +102,26 @@ def plain(closing: Closing) -> tuple[object, ...]:
     tail=st.integers(0, 4),
     swept=st.lists(st.booleans(), min_size=6, max_size=6),
     retried=st.booleans(),
+    kept=NOTED,
 )
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_lua_is_the_twin_of_the_pure_rule(
-    redis_url: str, batches: list[list[Row]], tail: int, swept: list[bool], retried: bool
+    redis_url: str, batches: list[list[Row]], tail: int, swept: list[bool], retried: bool, kept: NoteSettings
 ) -> None:
-    asyncio.run(_check_equal(redis_url, replace(SETTINGS, tail=tail), batches, swept, retried))
+    asyncio.run(_check_equal(redis_url, replace(SETTINGS, tail=tail, notes=kept), batches, swept, retried))
+
+
+def same_notes(found: Windows, expected: Windows) -> bool:
+    """Whether two windows agree on pauses, values and codes."""
+    pairs = [(found.elapsed, expected.elapsed)]
+    if expected.values is not None and found.values is not None:
+        pairs += [(getattr(found.values, name), getattr(expected.values, name)) for name in ("at", "history", "values")]
+    if expected.codes is not None and found.codes is not None:
+        pairs += [(found.codes.earlier, expected.codes.earlier), (found.codes.codes, expected.codes.codes)]
+    return (found.values is None, found.codes is None) == (expected.values is None, expected.codes is None) and all(
+        (a is None and b is None) or (a is not None and b is not None and np.array_equal(a, b, equal_nan=True))
+        for a, b in pairs
+    )
 
 
 async def _check_equal(
@@ -91,7 +133,7 @@ async def _check_equal(
         stored, pure = StoredSessions(redis), LiveSessions(rule)
         largest = -np.inf
         for number, batch in enumerate(batches):
-            rows = rows_of(batch, largest)
+            rows = rows_of(batch, largest, notes=notes_of(batch, number) if rule.notes.stored else None)
             largest = max(largest, float(rows.time.max()))
             priors = {name: pure.state(name) for name in set(rows.session) if pure.state(name) is not None}
             windows, closings = pure.append(rows)
@@ -99,7 +141,8 @@ async def _check_equal(
                 found = await stored.append("s", rule, rows, batch_id=f"b{number}" if retried else None)
             assert found.priors == priors
             assert [plain(c) for c in found.closings] == [plain(c) for c in closings]
-            same = build_windows(rows, found.by_session, found.priors, rule)
+            same = build_windows(rows, found.by_session, found.priors, rule, found.notes)
+            assert same_notes(same, windows)
             assert np.array_equal(same.history, windows.history)
             assert np.array_equal(same.position, windows.position)
             for i, name in enumerate(NAMES):
@@ -228,6 +271,19 @@ async def test_very_varied_and_very_long_sessions_survive(redis: Redis) -> None:
     assert (state.n, state.counts[1], len(state.tail)) == (79_001, 70_001, 255)
 
 
+async def test_counts_survive_where_they_begin_to_take_more_bytes(redis: Redis) -> None:
+    stored, pure = StoredSessions(redis), LiveSessions(SETTINGS)
+    for part in ([3] * 255, [7], [7, 3], [3] * (65_535 - 258), [9], [3, 9]):
+        rows = rows_of([Row("node", key, 1.0, False) for key in part], 1.0)
+        pure.append(rows)
+        found = await stored.append("s", pure.settings, rows)
+        assert await stored.read("s", "node") == pure.state("node")
+    assert found.priors["node"].n == 65_536
+    state = await stored.read("s", "node")
+    assert state is not None
+    assert state.counts == {3: 65_534, 7: 2, 9: 2}
+
+
 async def test_thousands_of_sessions_in_one_batch(redis: Redis) -> None:
     stored = StoredSessions(redis)
     batch = [Row(f"s{i}", 1, 0.0, False) for i in range(40_000)]
@@ -257,7 +313,7 @@ async def test_live_sessions_have_a_lifetime(redis: Redis) -> None:
         assert 0 < await redis.ttl(key) <= keys.live_ttl_s(SETTINGS.idle_s)
 
 
-@pytest.mark.parametrize(("key", "tail"), [(MAX_KEY + 1, 3), (-2, 3), (1, 256)])
+@pytest.mark.parametrize(("key", "tail"), [(MAX_KEY + 1, 3), (-2, 3), (1, 4097)])
 async def test_what_does_not_fit_is_refused_before_anything_is_appended(redis: Redis, key: int, tail: int) -> None:
     with pytest.raises(ValueError):
         await StoredSessions(redis).append("s", replace(SETTINGS, tail=tail), rows_of(run_of("a", [key])))
@@ -270,3 +326,22 @@ async def test_script_is_loaded_again_after_redis_forgot_it(redis: Redis) -> Non
     await redis.script_flush()
     await stored.append("s", SETTINGS, rows_of([Row(f"n{i}", 1, 0.0, False) for i in range(50)]))
     assert await stored.count_live("s") == 51
+
+
+async def test_long_sequences_are_kept_and_fill_their_segments(redis: Redis) -> None:
+    rule = SessionSettings(tail=SEGMENT, idle_s=1e6, window=4)
+    stored, pure = StoredSessions(redis), LiveSessions(rule)
+    random = np.random.default_rng(5)
+    for number, size in enumerate((200, 54, 1, 257, 3, 1200)):
+        rows = rows_of([Row("a", int(key), float(number), False) for key in random.integers(0, 900, size)])
+        expected, _ = pure.append(rows)
+        found = await stored.append("s", rule, rows)
+        windows = build_windows(rows, found.by_session, found.priors, rule)
+        assert windows.history.shape == (size, 4)
+        assert [(s.at, s.keys.tolist()) for s in windows.segments] == [
+            (s.at, s.keys.tolist()) for s in expected.segments
+        ]
+        assert await stored.read("s", "a") == pure.state("a")
+    state = pure.state("a")
+    assert state is not None
+    assert len(state.segment) == (200 + 54 + 1 + 257 + 3 + 1200 - 1) % SEGMENT + 1
