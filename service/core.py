@@ -16,34 +16,46 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
+from models.autolog.judge import FrameJudge
 from models.bundles import BundleStore
 from models.errors import StateError, TocsinError
+from service.drift.watch import DriftWatch
 from service.errors import Conflict, KeyReused, Unavailable, WrongValue
+from service.exposition import exposition
 from service.incidents.desk import IncidentDesk
 from service.metrics import Metrics
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.batch import BatchProcess
 from service.pipeline.closer import Closer
+from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
 from service.pipeline.request import IngestRequest
+from service.pipeline.seen import everybody
+from service.pipeline.shadow import Shadows
 from service.pipeline.sources import Sources
 from service.pipeline.templates import Templates
 from service.pipeline.worker import Worker
 from service.settings import Settings
+from service.spool.comparison import Comparison
+from service.spool.spool import Spool
 from service.state import answers, connection, verdicts, watermark
+from service.state.frames import StoredFrames
 from service.state.windows import StoredSessions
 
 log = logging.getLogger("tocsin")
 
 SWEEP_EVERY_S = 1.0
 CONNECT_EVERY_S = 1.0
+CANCEL_EVERY_S = 1.0
 PLACE = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
 LATEST_S = 253_402_300_799.0
 """The end of year 9999."""
+BEHIND_THREADS = 1
+"""What nobody waits for, such as the spool, never stands before a batch."""
 CPU_THREADS = 2
 """Batches of two sources may be parsed or judged at once; polars and ONNX Runtime release the GIL."""
 
@@ -57,12 +69,31 @@ class Core:
         self.metrics = Metrics(CollectorRegistry())
         self.redis: Redis = connection.open_client(redis_url)
         self._executor = ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="tocsin")
+        self._behind = ThreadPoolExecutor(BEHIND_THREADS, thread_name_prefix="tocsin-behind")
+        self.spool = Spool(
+            settings.spool,
+            settings.spool_rows,
+            settings.spool_bytes,
+            metrics=self.metrics,
+            executor=self._behind,
+            clock=clock,
+        )
         self.sessions = StoredSessions(self.redis)
         self._reporter = Reporter(self.redis, self.sessions, self.metrics)
+        self._drift = DriftWatch(self.redis, self.metrics, settings)
         templates = Templates(self.redis, self.metrics, self._executor)
+        store = BundleStore(settings.bundles)
+        self._shadows = Shadows(
+            store.load,
+            metrics=self.metrics,
+            executor=self._behind,
+            provider=settings.provider,
+            threads=settings.score_threads,
+        )
+        self._watch = everybody([self.spool.watch, self._shadows.watch])
         self.sources = Sources(
             self.redis,
-            BundleStore(settings.bundles),
+            store,
             templates,
             self.sessions,
             self.metrics,
@@ -70,13 +101,18 @@ class Core:
             settings.provider,
             settings.score_threads,
             self._serve,
+            clock,
+            self._shadows,
         )
+        self.comparison = Comparison(self.sources, store, settings.spool, settings.provider, settings.score_threads)
         self._templates = templates
-        self.desk = IncidentDesk(self.redis, self.sources, self.metrics, clock)
+        self.desk = IncidentDesk(self.redis, self.sources, self.metrics, settings, clock)
         self._workers: dict[str, Worker] = {}
         self._retired: list[Worker] = []
         """Of sources that were configured anew: they answer what they took."""
         self._closers: dict[str, Closer] = {}
+        self._frames = StoredFrames(self.redis)
+        self._frame_closers: dict[str, FrameCloser] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._connected = False
         self._reason = "starting"
@@ -85,7 +121,8 @@ class Core:
         """Connect if Redis answers, and begin the background work. Does not fail where Redis is away."""
         with contextlib.suppress(StateError):
             await self._connect()
-        self._tasks = [asyncio.create_task(self._keep_connected()), asyncio.create_task(self._keep_closing())]
+        background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing)
+        self._tasks = [asyncio.create_task(work()) for work in background]
 
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
@@ -96,11 +133,16 @@ class Core:
         )
         for worker in workers if late else []:
             worker.cancel()
-        for task in (*self._tasks, *late):
-            task.cancel()
-        await asyncio.gather(*self._tasks, *late, return_exceptions=True)
+        pending = {*self._tasks, *late}
+        while pending:
+            # Again and again: a cancellation that meets the end of a reply's time limit can be lost in the client.
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_EVERY_S)
+        await self.spool.flush()
         await self.redis.aclose()
         self._executor.shutdown(wait=True)
+        self._behind.shutdown(wait=True)
 
     async def ingest(self, request: IngestRequest, body: bytes, wanted: Wanted, idempotency_key: str | None) -> Answer:
         """Judge a request's lines. With an Idempotency-Key a repeated request gets the first one's answer.
@@ -156,8 +198,12 @@ class Core:
         served = {}
         for name, live in sorted(self.sources.live.items()):
             served[name] = {"version": live.version, "provider": live.provider, "templates": len(live.tree)}
-            if live.problem is not None:
-                served[name]["problem"] = live.problem
+            shadow = self._shadows.of(name)
+            if shadow is not None:
+                served[name]["shadow"] = shadow.version
+            problems = [problem for problem in (live.problem, shadow and shadow.problem) if problem]
+            if problems:
+                served[name]["problem"] = "; ".join(problems)
         return {
             "ready": not reasons,
             "reasons": reasons,
@@ -167,15 +213,23 @@ class Core:
         }
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus' text format."""
-        return generate_latest(self.metrics.registry)
+        """All metrics in Prometheus' text format, of every worker process where there are several."""
+        return exposition(self.metrics.registry)
 
     async def sweep(self) -> int:
-        """Close what is due in every source, now; returns how many sessions closed."""
-        return sum([await closer.sweep() for closer in list(self._closers.values())])
+        """Close what is due in every source, now, and see how far each has drifted; returns how many sessions and
+        timeframes closed."""
+        closers: list[Closer | FrameCloser] = [*self._closers.values(), *self._frame_closers.values()]
+        closed = sum([await closer.sweep() for closer in closers])
+        await self._drift.check(list(self.sources.live.values()), self.clock())
+        return closed
 
     def _serve(self, live: LiveSource) -> None:
         """Give a newly loaded source its worker and closer (a reconfigured one: new ones)."""
+
+        def frame_judge() -> FrameJudge | None:
+            return live.frame_judge
+
         process = BatchProcess(
             live,
             redis=self.redis,
@@ -183,8 +237,11 @@ class Core:
             templates=self._templates,
             reporter=self._reporter,
             follow=self.sources.follow,
+            frames=FrameCounting(live, frames=self._frames, judge_of=frame_judge, executor=self._executor),
+            drift=self._drift,
             metrics=self.metrics,
             executor=self._executor,
+            watch=self._watch,
         )
         gauge = self.metrics.queue_lines.labels(live.name)
         replaced = self._workers.get(live.name)
@@ -196,6 +253,18 @@ class Core:
             live,
             redis=self.redis,
             sessions=self.sessions,
+            reporter=self._reporter,
+            drift=self._drift,
+            executor=self._executor,
+            clock=self.clock,
+            watch=self._watch,
+        )
+        self._frame_closers[live.name] = FrameCloser(
+            live,
+            redis=self.redis,
+            frames=self._frames,
+            judge_of=frame_judge,
+            rules_of=lambda: live.rules,
             reporter=self._reporter,
             executor=self._executor,
             clock=self.clock,

@@ -7,7 +7,11 @@ TocsinError
     ├── Conflict            409, with Retry-After where waiting helps
     ├── KeyReused           422: an Idempotency-Key with another body
     ├── WrongValue          422: a parameter that cannot be read
+    ├── Gone                410: what the request is about was there and is not any more
+    ├── ForeignPage         403: a browser sends it for a page of another site
+    ├── NotJson             415: a browser sends what a form could have sent
     ├── QueueFull           429, with Retry-After
+    ├── TooMuchFeedback     429, with Retry-After
     └── Unavailable         503, with Retry-After: Redis is away, or the process is stopping
 """
 
@@ -56,6 +60,30 @@ class WrongValue(ServiceError):
 
 class QueueFull(ServiceError):
     """More lines wait than the queue takes."""
+
+    status = 429
+
+
+class Gone(ServiceError):
+    """What the request is about is not kept any more."""
+
+    status = 410
+
+
+class ForeignPage(ServiceError):
+    """A browser sends it on behalf of another site's page."""
+
+    status = 403
+
+
+class NotJson(ServiceError):
+    """A browser sends something else than JSON."""
+
+    status = 415
+
+
+class TooMuchFeedback(ServiceError):
+    """An author, or an hour, has moved as much as it may."""
 
     status = 429
 

@@ -10,7 +10,11 @@ LINES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)
 
 
 class Metrics:
-    """Counters, gauges and histograms of one service process."""
+    """Counters, gauges and histograms of one service process.
+
+    Where several workers share a port, ``service.exposition`` adds up what they count; ``multiprocess_mode`` says what
+    becomes of a gauge.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -28,6 +32,19 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.incidents = Counter("tocsin_incidents", "New incidents", ["source", "detector"], registry=registry)
+        self.silenced = Counter(
+            "tocsin_silenced", "Verdicts that would ring but for a feedback rule", ["source"], registry=registry
+        )
+        self.rules = Gauge(
+            "tocsin_rules",
+            "Feedback rules that this replica judges by",
+            ["source"],
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self.feedback_refused = Counter(
+            "tocsin_feedback_refused", "Feedback refused by a guard rail", ["reason"], registry=registry
+        )
         self.feedback = Counter("tocsin_feedback", "Feedback items accepted", ["source", "label"], registry=registry)
         self.requests = Counter("tocsin_requests", "HTTP requests", ["path", "status"], registry=registry)
         self.request_seconds = Histogram(
@@ -47,12 +64,66 @@ class Metrics:
             "tocsin_cache_hits", "Raw outputs taken from the cache", ["detector"], registry=registry
         )
         self.cache_misses = Counter("tocsin_cache_misses", "Raw outputs computed", ["detector"], registry=registry)
-        self.queue_lines = Gauge("tocsin_queue_lines", "Lines that wait to be processed", ["source"], registry=registry)
-        self.templates = Gauge("tocsin_templates", "Templates in the live tree", ["source"], registry=registry)
+        self.queue_lines = Gauge(
+            "tocsin_queue_lines",
+            "Lines that wait to be processed",
+            ["source"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.templates = Gauge(
+            "tocsin_templates", "Templates in the live tree", ["source"], multiprocess_mode="livemax", registry=registry
+        )
         self.live_version = Gauge(
             "tocsin_model_version",
             "1 for the live bundle version",
             ["source", "version", "provider"],
+            multiprocess_mode="livemax",
             registry=registry,
         )
-        self.redis_up = Gauge("tocsin_redis_up", "1 while Redis answers", registry=registry)
+        self.unmatched_share = Gauge(
+            "tocsin_unmatched_share",
+            "Share of the last hour's lines that no template matched, before learning",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.template_psi = Gauge(
+            "tocsin_template_psi",
+            "PSI of the last hour's templates against training",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.score_psi = Gauge(
+            "tocsin_score_psi",
+            "PSI of the last hour's session scores against training",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.retrain_proposed = Gauge(
+            "tocsin_retrain_proposed",
+            "1 while training the source again is proposed",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.spool_rows = Counter(
+            "tocsin_spool_rows",
+            "Events and ended sessions put by, or left out of a full file",
+            ["source", "outcome"],
+            registry=registry,
+        )
+        self.spool_failures = Counter(
+            "tocsin_spool_failures", "Spool files that could not be written", ["source"], registry=registry
+        )
+        self.shadow_verdicts = Counter(
+            "tocsin_shadow_verdicts",
+            "Verdicts of a shadow beside the live version's: same, rings, quiet; dropped where it fell behind",
+            ["source", "version", "change"],
+            registry=registry,
+        )
+        self.redis_up = Gauge(
+            "tocsin_redis_up", "1 while Redis answers", multiprocess_mode="livemin", registry=registry
+        )

@@ -39,7 +39,51 @@ class Settings(BaseSettings):
     queue_lines: int = Field(50_000, ge=1, description="lines that may wait per source before requests get 429")
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="largest request body, also after decompression")
     max_request_lines: int = Field(100_000, ge=1, description="most lines or records in one request")
+    intake_rules: Path | None = Field(
+        None, description="YAML file that maps shippers' attributes, labels and fields to sources and sessions"
+    )
     drain_s: float = Field(20.0, gt=0, description="how long SIGTERM waits for accepted requests")
+
+    feedback_per_minute: int = Field(30, ge=1, description="answers that one author may give a minute")
+    feedback_rules_per_author: int = Field(
+        20, ge=1, description="rules of a source that one author may have added within an hour"
+    )
+    feedback_rules_per_source: int = Field(
+        100, ge=1, description="rules of a source that all authors together may have added within an hour"
+    )
+
+    feedback_alone: int = Field(
+        4,
+        ge=-1,
+        description="verdicts a week that one named author's rules may silence before a second author agrees; "
+        "0: none, -1: nobody needs a second",
+    )
+
+    drift_psi: float = Field(0.25, gt=0, description="PSI against training above which another training is proposed")
+    drift_unmatched: float = Field(
+        0.05, ge=0, lt=1, description="share of lines without a template above which another training is proposed"
+    )
+    drift_lines: int = Field(5_000, ge=1, description="lines that must have come in before drift is spoken of")
+
+    spool_dir: Path | None = Field(None, description="where samples of live traffic lie; default `<data dir>/spool`")
+    spool_rows: int = Field(
+        500_000, ge=0, description="distinct events and ended sessions that are kept of a source; 0: none"
+    )
+    spool_bytes: int = Field(256 * 2**20, ge=2**20, description="bytes that the samples of a source may take")
+
+    learner_gather_s: float = Field(2.0, ge=0, description="how long the learner waits for further answers")
+    learner_every_s: float = Field(1.0, gt=0, description="how often the learner looks for answers")
+
+    versions_kept: int = Field(
+        20,
+        ge=1,
+        description="candidates of a source that are kept: the oldest go, none that is in use",
+    )
+
+    @property
+    def spool(self) -> Path:
+        """Where samples of live traffic lie."""
+        return self.spool_dir or self.data_dir / "spool"
 
     @property
     def bundles(self) -> str:

@@ -1,13 +1,17 @@
-"""``GET /models`` and ``POST /models/{source}/activate``: versions, and which one is live."""
+"""``/models``: versions, which one is live, and how another one gets there."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.spool.reader import LIMIT
 from service.api.dependencies import CoreDependency
+from service.api.feedback import NOBODY, AuthorHeader
 
 router = APIRouter(tags=["models"])
+
+Version = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class Activation(BaseModel):
@@ -15,17 +19,62 @@ class Activation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: Annotated[str, Field(min_length=1, max_length=64)]
+    version: Version
+    reset_sessions: bool = False
+
+
+class Rollback(BaseModel):
+    """The version before is to be live again; ``reset_sessions`` where its template tree is another one."""
+
+    model_config = ConfigDict(extra="forbid")
+
     reset_sessions: bool = False
 
 
 @router.get("/models")
 async def list_models(core: CoreDependency) -> dict[str, Any]:
-    """Versions of each source, which one is live, and which one this replica judges by."""
+    """Versions of each source with parents and gates, which one is live, and which one this replica judges by."""
     return {"models": await core.sources.versions()}
 
 
 @router.post("/models/{source}/activate")
-async def activate(source: str, activation: Activation, core: CoreDependency) -> dict[str, Any]:
-    """Make a version live: 409 where another template tree or session rule would need ``reset_sessions``."""
-    return await core.sources.activate(source, activation.version, activation.reset_sessions)
+async def activate(
+    source: str, activation: Activation, core: CoreDependency, by: AuthorHeader = None
+) -> dict[str, Any]:
+    """Make a version live: 409 where another template tree or session rule would need ``reset_sessions``, or where its
+    gate rejected it."""
+    return await core.sources.activate(source, activation.version, activation.reset_sessions, by or NOBODY)
+
+
+@router.post("/models/{source}/rollback")
+async def rollback(
+    source: str, core: CoreDependency, wanted: Rollback | None = None, by: AuthorHeader = None
+) -> dict[str, Any]:
+    """Make the version live that was before the live one: 409 where there was none, or as for ``activate``."""
+    return await core.sources.rollback(source, wanted is not None and wanted.reset_sessions, by or NOBODY)
+
+
+@router.get("/models/{source}/diff")
+async def diff(
+    source: str,
+    core: CoreDependency,
+    new: Annotated[str, Query(alias="to", min_length=1, max_length=64)],
+    old: Annotated[str | None, Query(alias="from", min_length=1, max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=1_000_000)] = LIMIT,
+) -> dict[str, Any]:
+    """What version ``to`` makes of recent traffic otherwise than ``from`` (default: the live one)."""
+    return await core.comparison.of(source, old, new, limit)
+
+
+class InShadow(BaseModel):
+    """Which version judges beside the live one; None: nobody any more."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Version | None
+
+
+@router.post("/models/{source}/shadow")
+async def put_in_shadow(source: str, wanted: InShadow, core: CoreDependency) -> dict[str, Any]:
+    """Let a version judge what comes, without a say: 409 where it could not judge the same."""
+    return await core.sources.put_in_shadow(source, wanted.version)

@@ -16,15 +16,22 @@ import numpy as np
 from redis.asyncio import Redis
 
 from models.judging import Judged, judge_batch
+from models.notes import Notes
 from models.parser import Events
 from models.record import Records
+from models.rules import Rules
 from models.sessions import NO_KEY, Rows, build_windows, watermarks
+from models.template.change import NO_TEMPLATE
+from service.drift.watch import DriftWatch
+from service.incidents.causes import in_every_scope
 from service.metrics import Metrics
 from service.pipeline.answer import Answer, encode
+from service.pipeline.frames import FrameCounting
 from service.pipeline.live import LiveSource
 from service.pipeline.merge import Merged, merge
 from service.pipeline.report import Reporter
 from service.pipeline.request import LineError
+from service.pipeline.seen import Seen, Watch, nobody, observed
 from service.pipeline.templates import Templates
 from service.pipeline.worker import Job
 from service.state import watermark
@@ -50,10 +57,16 @@ class BatchProcess:
         templates: Templates,
         reporter: Reporter,
         follow: Follow,
+        frames: FrameCounting,
+        drift: DriftWatch,
         metrics: Metrics,
         executor: Executor,
+        watch: Watch = nobody,
     ) -> None:
         self.live = live
+        self._watch = watch
+        self._frames = frames
+        self._drift = drift
         self._redis = redis
         self._sessions = sessions
         self._templates = templates
@@ -74,23 +87,35 @@ class BatchProcess:
         self._metrics.batch_lines.labels(live.name).observe(len(merged.lines))
         records = await self._stage("split", self._split, merged, arrival)
         newest = float(records.time.max()) if len(records) else -np.inf
-        began = await watermark.begin(self._redis, live.name, batch_id, newest, arrival)
+        began = await watermark.begin(self._redis, live.name, batch_id, newest, arrival, live.given)
         await self._follow(live, began)
+        rules = live.rules_of(began.rules)
         ids = await self._stage("match", live.parser.match, records)
+        unmatched = int((ids == NO_TEMPLATE).sum())
         ids = await self._templates.learn(live, records, ids, arrival)
         events = live.parser.events(records, ids, merged.ends)
-        appended, rows = await self._append(events, began, batch_id)
+        notes = None
+        if live.judge is not None and live.settings.notes.stored:
+            notes = await self._stage("notes", live.judge.notes, records, events, live.tokens_of)
+        appended, rows = await self._append(events, notes, began, batch_id)
+        self._metrics.late.labels(live.name).inc(await self._frames.count(records, began.prior_max, batch_id))
         # Encoded in the same thread, before it is known whether the report is stored: without that nothing is sent.
-        judged, answers = await self._thread(self._judge_and_answer, jobs, merged, records, events, rows, appended)
+        judged, answers, seen = await self._thread(
+            self._judge_and_answer, jobs, merged, records, events, rows, appended, rules
+        )
         began_report = perf_counter()
 
         def line_of(row: int) -> str | None:
             record = int(events.record[row])
             return None if record < 0 else str(records.message[record])
 
-        await self._reporter.report(live, judged, line_of, batch_id, arrival)
+        await self._reporter.report(live, judged, line_of, batch_id, arrival, newest)
         self._metrics.stage_seconds.labels("report").observe(perf_counter() - began_report)
         self._count(jobs, merged, records, events, rows)
+        self._drift.add_lines(live, events.key, len(records), unmatched, arrival)
+        self._drift.add_ends(live, judged, arrival)
+        if seen is not None:
+            self._watch(seen)
         return answers
 
     def _split(self, merged: Merged, arrival: float) -> Records:
@@ -104,10 +129,12 @@ class BatchProcess:
             rejected += [replace(rejection, index=merged.strays[rejection.index][0]) for rejection in alone]
         return replace(records, index=place[records.index], rejected=rejected)
 
-    async def _append(self, events: Events, began: Began, batch_id: str | None) -> tuple[Appended, Rows]:
+    async def _append(
+        self, events: Events, notes: Notes | None, began: Began, batch_id: str | None
+    ) -> tuple[Appended, Rows]:
         settings = self.live.settings
         marks = watermarks(events.time, began.prior_max, settings.lateness_s)
-        rows = Rows(events.session, events.key, events.time, marks, events.ends)
+        rows = Rows(events.session, events.key, events.time, marks, events.ends, notes)
         began_append = perf_counter()
         final = float(marks[-1]) if len(marks) else -np.inf
         appended = await self._sessions.append(self.live.name, settings, rows, final, batch_id)
@@ -115,17 +142,32 @@ class BatchProcess:
         return appended, rows
 
     def _judge_and_answer(
-        self, jobs: list[Job], merged: Merged, records: Records, events: Events, rows: Rows, appended: Appended
-    ) -> tuple[Judged, list[Answer]]:
+        self,
+        jobs: list[Job],
+        merged: Merged,
+        records: Records,
+        events: Events,
+        rows: Rows,
+        appended: Appended,
+        rules: Rules,
+    ) -> tuple[Judged, list[Answer], Seen | None]:
         live = self.live
         began = perf_counter()
-        windows = build_windows(rows, appended.by_session, appended.priors, live.settings)
-        judged = judge_batch(live.name, live.judge, live.settings, events, windows, appended.closings, live.text_of)
+        windows = build_windows(rows, appended.by_session, appended.priors, live.settings, appended.notes)
+        judged = judge_batch(
+            live.name, live.judge, live.settings, events, windows, appended.closings, live.text_of, records, rules,
+            jobs[-1].arrival,
+        )  # fmt: skip
+        seen = None
+        if live.judge is not None:
+            judged = in_every_scope(judged, live.judge, events, windows, records)
+            rows_read = observed(live.judge, events, windows, records)
+            seen = live.seen(live.judge, rows_read, judged, rules, jobs[-1].arrival)
         between = perf_counter()
         answers = self._answers(jobs, merged, records, events, judged)
         self._metrics.stage_seconds.labels("judge").observe(between - began)
         self._metrics.stage_seconds.labels("answer").observe(perf_counter() - between)
-        return judged, answers
+        return judged, answers, seen
 
     def _answers(
         self, jobs: list[Job], merged: Merged, records: Records, events: Events, judged: Judged

@@ -1,9 +1,10 @@
-"""What a judged batch leaves behind: peaks in the sessions, incidents, verdicts of session ends, numbers.
+"""What a judged batch leaves behind: peaks in sessions, incidents, verdicts of session ends, hits of rules, numbers.
 
 Owns what is stored of each. Effects are keyed by the batch id, so that a retry repeats none.
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,9 +13,10 @@ from redis.asyncio import Redis
 
 from models.judging import Judged
 from models.verdict import Finding, wording
+from service.incidents.causes import causes
 from service.metrics import Metrics
 from service.pipeline.live import LiveSource
-from service.state import incidents, verdicts
+from service.state import incidents, rules, verdicts, watermark
 from service.state.windows import Peak, StoredSessions
 
 SHOWN_LINE = 2_000
@@ -32,12 +34,25 @@ class Reporter:
         self._sessions = sessions
         self._metrics = metrics
 
-    async def report(self, live: LiveSource, judged: Judged, line_of: LineOf, batch_id: str | None, now: float) -> None:
-        """Store what ``judged`` came to. Raises StateError where Redis is away."""
+    async def report(
+        self,
+        live: LiveSource,
+        judged: Judged,
+        line_of: LineOf,
+        batch_id: str | None,
+        now: float,
+        stored_to: float = -math.inf,
+    ) -> None:
+        """Store what ``judged`` came to; ``stored_to`` is the largest event time of an appended batch, up to which
+        silent sessions may close once their peaks are kept. Raises StateError where Redis is away."""
         effects = [
-            incidents.Effect(f.verdict["incident"] or "", _body(live, f, line_of), f.verdict["score"], f.time)
+            incidents.Effect(
+                f.verdict["incident"] or "", _body(live, f, line_of), f.verdict["score"], f.time,
+                tuple(cause.encode() for cause in causes(f)),
+            )
             for f in judged.findings
-        ]
+        ]  # fmt: skip
+        silenced = _silenced(judged)
         ends = [
             orjson.dumps(
                 {
@@ -52,12 +67,20 @@ class Reporter:
             for verdict, closing in zip(judged.ends, judged.closings, strict=True)
         ]
         peaks = [Peak(p.session, p.started, p.member, p.raw) for p in judged.peaks]
-        _, counts, _ = await asyncio.gather(
-            self._sessions.raise_peaks(live.name, live.settings, peaks),
+        _, counts, _, hit = await asyncio.gather(
+            self._keep_peaks(live, peaks, stored_to),
             incidents.apply(self._redis, live.name, effects, now, batch_id),
             verdicts.append(self._redis, live.name, ends, now, batch_id),
+            rules.hit(self._redis, live.name, silenced, batch_id),
         )
         self._count(live, judged, counts)
+        self._metrics.rules.labels(live.name).set(len(live.given.rules))
+        if hit:
+            self._metrics.silenced.labels(live.name).inc(sum(silenced.values()))
+
+    async def _keep_peaks(self, live: LiveSource, peaks: list[Peak], stored_to: float) -> None:
+        await self._sessions.raise_peaks(live.name, live.settings, peaks)
+        await watermark.advance(self._redis, live.name, stored_to)
 
     def _count(self, live: LiveSource, judged: Judged, sightings: list[int]) -> None:
         name = live.name
@@ -70,10 +93,17 @@ class Reporter:
         for detector, number in Counter(new).items():
             self._metrics.incidents.labels(name, detector).inc(number)
         if live.judge is not None:
-            for detector, cache in live.judge.caches.items():
-                hits, misses = cache.take_counts()
-                self._metrics.cache_hits.labels(detector).inc(hits)
-                self._metrics.cache_misses.labels(detector).inc(misses)
+            for member in live.judge.events:
+                hits, misses = member.take_counts()
+                self._metrics.cache_hits.labels(member.name).inc(hits)
+                self._metrics.cache_misses.labels(member.name).inc(misses)
+
+
+def _silenced(judged: Judged) -> Counter[str]:
+    """How many verdicts each rule silenced."""
+    if judged.rows is None or judged.closed is None:
+        return Counter(end["rule"] for end in judged.ends if "rule" in end)
+    return Counter([*judged.rows.silenced.values(), *judged.closed.silenced.values()])
 
 
 def _body(live: LiveSource, finding: Finding, line_of: LineOf) -> bytes:
@@ -93,7 +123,10 @@ def _body(live: LiveSource, finding: Finding, line_of: LineOf) -> bytes:
             "line": None if line is None else line[:SHOWN_LINE],
             "window": [{"template_id": key, "template": words(key)} for key in finding.window],
             "reasons": verdict["reasons"],
+            "diagnosis": finding.diagnosis,
+            "lessons": [lesson.to_dict() for lesson in finding.lessons],
             "session_started": finding.started,
             "version": live.version,
+            "tree": live.tree.tree_id,
         }
     )

@@ -4,8 +4,9 @@ Owns which configuration and bundle version a source has. Does not process batch
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
+from dataclasses import asdict
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -14,20 +15,26 @@ import orjson
 from redis.asyncio import Redis
 
 from models.bundle import TEMPLATES, Bundle
-from models.bundles import NAME, BundleStore
+from models.bundles import NAME, About, BundleStore
 from models.errors import BundleError, ConfigError, StateError, TocsinError
 from models.source.config import Source
 from models.template.tree import TemplateTree
 from service.errors import Conflict, NotFound, UnknownSource
 from service.metrics import Metrics
+from service.pipeline import lineage
 from service.pipeline.live import LiveSource
+from service.pipeline.shadow import Shadows
 from service.pipeline.templates import Templates
-from service.state import sources, trees, watermark
+from service.state import proposals, sources, trees, watermark
 from service.state.watermark import Began
 from service.state.windows import StoredSessions
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+ACTIVATIONS_SHOWN = 20
+ITSELF = "tocsin"
+"""Who activates where no person asked for it."""
 
 
 class Sources:
@@ -44,6 +51,8 @@ class Sources:
         provider: str,
         threads: int,
         on_new: Callable[[LiveSource], None],
+        clock: Callable[[], float],
+        shadows: Shadows,
     ) -> None:
         self._redis = redis
         self._store = store
@@ -54,6 +63,8 @@ class Sources:
         self._provider = provider
         self._threads = threads
         self._on_new = on_new
+        self._clock = clock
+        self.shadows = shadows
         self._loading = asyncio.Lock()
         self.live: dict[str, LiveSource] = {}
         self.problems: dict[str, str] = {}
@@ -93,11 +104,12 @@ class Sources:
         """Bring a source to the versions that a batch is to be judged by; where that fails it stays, and says so."""
         if began.bundle is None and live.version is not None:
             # Redis lost the pointer (an empty server in the place of the old one): what runs here is live again.
-            await sources.activate_first(self._redis, live.name, live.version)
+            await sources.activate_first(self._redis, live.name, live.version, at=self._clock())
         elif began.bundle is not None and began.bundle != live.version:
             await self._switch(live, began.bundle)
         if began.tree_id != live.tree.tree_id or began.tree_version != live.tree.version:
             await self._templates.catch_up(live)
+        self.shadows.follow(live, began.shadow)
 
     async def configure(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
         """Store a source's configuration. Raises ConfigError, or Conflict where its live bundle parses otherwise."""
@@ -138,28 +150,48 @@ class Sources:
         ]
 
     async def versions(self) -> list[dict[str, Any]]:
-        """Versions of each source, the live one, and the one that this replica judges by."""
+        """Versions of each source with what they say of themselves, the live one, what was live, and the one that this
+        replica judges by."""
         await self.load_all()
-        return [
-            {
-                "source": name,
-                "versions": await self._thread(self._store.versions, name),
-                "live": await sources.live_bundle(self._redis, name),
-                "here": live.version,
-                "problem": live.problem,
-            }
-            for name, live in sorted(self.live.items())
-        ]
+        return [await self._versions_of(live) for _, live in sorted(self.live.items())]
 
-    async def activate(self, name: str, version: str, reset_sessions: bool) -> dict[str, Any]:
-        """Make a version live for all replicas. NotFound, BundleError, or Conflict where sessions cannot go on."""
+    async def _versions_of(self, live: LiveSource) -> dict[str, Any]:
+        name = live.name
+        found = await self._thread(self._store.described, name)
+        pointer, made = await sources.live_bundle(self._redis, name), await sources.activations(self._redis, name)
+        shadow = await sources.shadow(self._redis, name)
+        states = {shadow: "shadow", pointer: "live"}
+        standing = sources.standing(made)
+        return {
+            "source": name,
+            "versions": [about.version for about in found],
+            "details": [
+                {**asdict(about), "state": states.get(about.version), "rejected": about.rejected} for about in found
+            ],
+            "live": pointer,
+            "shadow": shadow,
+            "previous": standing[-2] if len(standing) > 1 else None,
+            "activations": [asdict(one) for one in made[-ACTIVATIONS_SHOWN:]],
+            "here": live.version,
+            "problem": live.problem,
+            "proposal": await proposals.read(self._redis, name),
+        }
+
+    async def activate(
+        self, name: str, version: str, reset_sessions: bool, by: str = ITSELF, instead_of: str | None = None
+    ) -> dict[str, Any]:
+        """Make a version live for all replicas, as ``by`` asks; ``instead_of``: to roll back that one, if it is still
+        live. NotFound, BundleError, or Conflict where sessions cannot go on or a gate rejected the version."""
         if version not in await self._thread(self._store.versions, name):
             raise NotFound(f"source {name!r} has no version {version!r}; GET /models lists them")
         bundle = await self._bundle(name, version)
+        rejected = About.of(bundle.manifest).rejected
+        if rejected is not None:
+            raise Conflict(f"version {version} was rejected by its gate: {rejected}; activate another one")
         try:
             live = await self.get(name)
         except BundleError:
-            return await self._replace_unreadable(bundle, reset_sessions)
+            return await self._replace_unreadable(bundle, reset_sessions, by, instead_of)
         same_tree = bundle.manifest.tree_id == live.tree.tree_id
         same_rule = bundle.source.fingerprint() == live.source.fingerprint()
         if not reset_sessions and not (same_tree and same_rule):
@@ -168,12 +200,51 @@ class Sources:
         async with live.lock:
             if reset_sessions:
                 await self._reset(bundle, same_tree)
-            await sources.activate(self._redis, name, version)
+            await self._point(name, version, by, instead_of)
             await self._templates.catch_up(live)
             await self._switch(live, version)
         return {"source": name, "live": version, "reset_sessions": reset_sessions}
 
-    async def _replace_unreadable(self, bundle: Bundle, reset_sessions: bool) -> dict[str, Any]:
+    async def put_in_shadow(self, name: str, version: str | None) -> dict[str, Any]:
+        """Let a version judge beside the live one without a say, for all replicas; None: nobody. UnknownSource,
+        NotFound, BundleError, or Conflict where it could not judge the same."""
+        live = await self.get(name)
+        if version is not None:
+            if version not in await self._thread(self._store.versions, name):
+                raise NotFound(f"source {name!r} has no version {version!r}; GET /models lists them")
+            await self.shadows.check(live, await self._bundle(name, version))
+        await sources.set_shadow(self._redis, name, version)
+        self.shadows.follow(live, version)
+        return {"source": name, "live": live.version, "shadow": version}
+
+    async def rollback(self, name: str, reset_sessions: bool, by: str) -> dict[str, Any]:
+        """Make the version live that was before the live one. NotFound, or Conflict where there was none."""
+        live = await sources.live_bundle(self._redis, name) if NAME.fullmatch(name) else None
+        if live is None:
+            raise NotFound(f"no version of a source {name[:80]!r} is live")
+        standing = sources.standing(await sources.activations(self._redis, name))
+        if len(standing) < 2 or standing[-1] != live:
+            raise Conflict(f"no version was live before {live}; GET /models lists those that can be activated")
+        done = await self.activate(name, standing[-2], reset_sessions, by, live)
+        return {**done, "was": live}
+
+    async def without_lessons(self, name: str, ids: Sequence[str]) -> tuple[str, list[str]] | None:
+        """The newest version before the live one that learned none of the answers ``ids``, and what was learned since;
+        None where the live one learned none of them. Raises Conflict where no such version is left."""
+        version = await sources.live_bundle(self._redis, name)
+        return None if version is None else await lineage.without(partial(self._bundle, name), version, ids)
+
+    async def _point(self, name: str, version: str, by: str, instead_of: str | None) -> None:
+        how: sources.How = "activated" if instead_of is None else "rolled_back"
+        done = await sources.activate(
+            self._redis, name, version, at=self._clock(), by=by, how=how, instead_of=instead_of
+        )
+        if not done:
+            raise Conflict("another version went live meanwhile; see GET /models, and try again")
+
+    async def _replace_unreadable(
+        self, bundle: Bundle, reset_sessions: bool, by: str, instead_of: str | None
+    ) -> dict[str, Any]:
         """Make a version live in the place of one that cannot be loaded, which no replica may have got to run."""
         name = bundle.source.name
         stored = await trees.load(self._redis, name)
@@ -182,7 +253,7 @@ class Sources:
             raise Conflict(f"version {bundle.version} has another template tree; activate it with reset_sessions: true")
         if reset_sessions:
             await self._reset(bundle, same_tree)
-        await sources.activate(self._redis, name, bundle.version)
+        await self._point(name, bundle.version, by, instead_of)
         await self.get(name)
         self.problems.pop(name, None)
         return {"source": name, "live": bundle.version, "reset_sessions": reset_sessions}
@@ -198,7 +269,7 @@ class Sources:
     async def _load(self, name: str) -> LiveSource:
         newest = await self._thread(self._store.newest, name)
         if newest is not None:
-            await sources.activate_first(self._redis, name, newest)
+            await sources.activate_first(self._redis, name, newest, at=self._clock())
         version = await sources.live_bundle(self._redis, name)
         config = await sources.get(self._redis, name)
         if version is None and config is None:

@@ -94,6 +94,10 @@ def test_dashboard_shows_what_an_operator_needs(dashboard: dict[str, Any]) -> No
         "tocsin_cache_hits_total",
         "tocsin_templates",
         "tocsin_model_version",
+        "tocsin_unmatched_share",
+        "tocsin_template_psi",
+        "tocsin_score_psi",
+        "tocsin_retrain_proposed",
     ):
         assert needed in expressions
 

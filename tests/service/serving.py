@@ -25,15 +25,17 @@ from service.api.app import create_app
 from service.core import Core
 from service.settings import Settings
 from tests.golden import blocks
-from training.corpus import chunks
+from training.corpus import chunks, split_log
 from training.deeplog import DeepLogSettings
-from training.logs import read_lines
+from training.logs import Labels, read_lines
 from training.train import Input, TrainSettings, train
 
 NOW = 1_800_000_000.0
 """The clock of most tests: after every line's own time, and standing still."""
 WITHOUT_NETWORK = ("new_event", "length", "count_vector")
 PATIENCE_S = 20.0
+PROCESS_PATIENCE_S = 90.0
+"""A process starts in a second or two, and in far more on a machine that is busy with others."""
 
 
 @cache
@@ -64,8 +66,30 @@ def blocks_bundle() -> Bundle:
     )
     given = Input(blocks.normal_log(), {}, None, NOW)
     return train(
-        blocks.source(), given, TrainSettings(deeplog=deeplog), version="1", tree_id="blocks-tree", created=NOW
+        blocks.source(),
+        given,
+        TrainSettings(members={"deeplog": deeplog.to_dict()}),
+        version="1",
+        tree_id="blocks-tree",
+        created=NOW,
     )
+
+
+@cache
+def every_kind_bundle() -> Bundle:
+    """Trained on the invented block store with one detector for each thing that a detector may read of a log."""
+    lines = blocks.normal_log()
+    names = dict.fromkeys(split_log(blocks.source(), lines, NOW).session.to_list())
+    labels = Labels({name: number % 9 == 4 for number, name in enumerate(names)}, {})
+    small = {
+        "keyvalue": {"epochs": 1, "steps": 20, "folds": 2, "hidden": 8, "embedding": 8},
+        "deeplog_values": {"steps": 60},
+        "autolog": {"chunk_s": 20.0, "steps": 20, "wide": 8, "narrow": 4, "false_alarm_rate": 0.05},
+    }
+    names_of = ("timing", "deeplog_values", "keyvalue", "ngram", "edit_distance", "count_vector_idf", "autolog")
+    settings = TrainSettings(detectors=names_of, members=small)
+    given = Input(lines, {}, labels, NOW)
+    return train(blocks.source(), given, settings, version="1", tree_id="blocks-tree", created=NOW)
 
 
 def stored(root: Path, *bundles: Bundle) -> Path:
@@ -145,10 +169,10 @@ async def running(
         yield Replica(core, http)
 
 
-async def until(happened: Callable[[], Any], what: str) -> None:
-    """Wait until ``happened()`` (or what it awaits to) is true; fails after 20 s."""
+async def until(happened: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait until ``happened()`` (or what it awaits to) is true; fails after ``patience_s``."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + PATIENCE_S
+    deadline = loop.time() + patience_s
     while True:
         found = happened()
         if await found if asyncio.iscoroutine(found) else found:
@@ -180,7 +204,7 @@ class Child:
             except httpx.TransportError:
                 return False
 
-        await until(answers, "tocsin serve is ready")
+        await until(answers, "tocsin serve is ready", PROCESS_PATIENCE_S)
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -188,7 +212,7 @@ class Child:
 
     async def ended(self) -> int:
         """Its exit status, once it is gone."""
-        await until(lambda: self._process.poll() is not None, "tocsin serve ended")
+        await until(lambda: self._process.poll() is not None, "tocsin serve ended", PROCESS_PATIENCE_S)
         return int(self._process.returncode)
 
     def kill(self) -> None:

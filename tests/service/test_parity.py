@@ -21,6 +21,7 @@ from tests.service.serving import (
     Replica,
     batches_of,
     blocks_bundle,
+    every_kind_bundle,
     later_shop_lines,
     running,
     shop_bundle,
@@ -137,6 +138,25 @@ async def test_any_cut_into_requests_gives_the_offline_verdicts(redis_url: str, 
     assert found.rejected == [rejection.index for rejection in Stream(blocks_bundle()).feed(lines, NOW).rejected]
 
 
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.usefixtures("redis")
+async def test_every_kind_of_detector_gives_the_offline_verdicts(redis_url: str, tmp_path: Path, size: int) -> None:
+    lines, bundle = blocks.golden_log(), every_kind_bundle()
+    async with AsyncExitStack() as stack:
+        folder = stored(tmp_path / "bundles", bundle)
+        replicas = [await stack.enter_async_context(running(redis_url, folder)) for _ in range(2)]
+        sender = Sender("blocks")
+        for number, batch in enumerate(batches_of(blocks.source(), lines, size)):
+            await sender.send(replicas[number % 2], batch)
+        # Whichever of the two holds the lease closes what is due.
+        await replicas[1].core.sweep()
+        found = await sender.finish(replicas[0])
+    expected = offline(bundle, lines)
+    assert_same(found, expected)
+    rang = {name for told in expected.lines + expected.ends for name in told[7]}  # type: ignore[attr-defined]
+    assert {"new_event", "timing", "ngram"} <= rang
+
+
 @pytest.mark.usefixtures("redis")
 async def test_two_replicas_in_turn_give_the_offline_verdicts(redis_url: str, blocks_dir: Path) -> None:
     lines = blocks.golden_log()
@@ -167,8 +187,10 @@ async def test_a_restart_in_the_middle_changes_no_verdict(redis_url: str, blocks
 
 
 async def test_retried_batches_change_no_verdict_and_nothing_in_redis(
-    redis: Redis, redis_url: str, blocks_dir: Path
+    redis: Redis, redis_url: str, blocks_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A background sweep between a batch and its retry would close sessions of its own accord.
+    monkeypatch.setattr("service.core.SWEEP_EVERY_S", 1e6)
     lines = blocks.golden_log()
     async with AsyncExitStack() as stack:
         replicas = [await stack.enter_async_context(running(redis_url, blocks_dir)) for _ in range(2)]
@@ -183,8 +205,8 @@ async def test_retried_batches_change_no_verdict_and_nothing_in_redis(
 
 
 async def digest(redis: Redis) -> dict[bytes, bytes]:
-    """Every value of Redis, serialised, but for the lease that background sweeps renew."""
-    names = [name async for name in redis.scan_iter() if b"sweep_lease" not in name]
+    """Every value of Redis, serialised, but for what background sweeps count and renew when their second comes."""
+    names = [name async for name in redis.scan_iter() if b":sweep_" not in name]
     return {name: await redis.dump(name) or b"" for name in names}
 
 

@@ -1,0 +1,1 @@
+"""How far a source has moved from what its live version was trained on, and the proposal to train again."""

@@ -1,0 +1,147 @@
+"""What versions read of live traffic, put by for gates, comparisons and retraining.
+
+Owns when: a batch costs references alone; a task takes what waits every few seconds, counts what is the same, and
+writes the file in the making anew. That goes on in a thread of its own, and whatever fails there is logged and counted:
+no batch ever waits for, or fails with, the spool.
+
+A batch that is retried is spooled twice: its events are then counted twice.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+from polars.exceptions import PolarsError
+
+from models.spool.reader import file_name
+from service.metrics import Metrics
+from service.pipeline.seen import Seen
+from service.spool.files import SpoolFiles
+from service.spool.gathering import FILE_ROWS, Gathering, Kind
+
+log = logging.getLogger("tocsin")
+
+FLUSH_EVERY_S = 5.0
+FILE_LEAST_S = 60.0
+"""A file that is full sooner leaves out what else is new until then, so that its caps reach further back."""
+FILE_LONGEST_S = 3_600.0
+WAITING_ROWS = 50_000
+"""Events of a source that wait for the next flush; with that many a flush begins at once."""
+MOST_WAITING = 2 * WAITING_ROWS
+FILES_LEAST = 8
+"""A file holds at most this part of what a source may keep, so that dropping the oldest leaves most."""
+
+
+class Spool:
+    """Spools all sources of one process under ``folder``; ``rows`` 0: none."""
+
+    def __init__(
+        self, folder: Path, rows: int, size: int, *, metrics: Metrics, executor: Executor, clock: Callable[[], float]
+    ) -> None:
+        self.folder = folder
+        self._files = SpoolFiles(folder, rows, size)
+        self._off = rows == 0
+        self._capacity = max(1, min(FILE_ROWS, rows // FILES_LEAST))
+        self._metrics = metrics
+        self._executor = executor
+        self._clock = clock
+        self._writer = uuid4().hex[:8]
+        self._number = 0
+        self._waiting: dict[str, list[Seen]] = {}
+        self._rows: dict[str, int] = {}
+        self._due = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._gathering: dict[str, tuple[Gathering, int]] = {}
+        """Of each source the file in the making, with its number."""
+        self._failing: set[str] = set()
+
+    def watch(self, seen: Seen) -> None:
+        """Keep a judged batch for the next flush; leaves it out where too much waits already."""
+        size = len(seen.rows.key) + len(seen.judged.closings)
+        if self._off or not size:
+            return
+        waiting = self._rows.get(seen.source, 0)
+        if waiting and waiting + size > MOST_WAITING:
+            self._metrics.spool_rows.labels(seen.source, "left_out").inc(size)
+            return
+        # Without verdicts' texts, which would be most of what waits.
+        light = replace(seen.judged, lines=[], ends=[], findings=[], peaks=[])
+        self._waiting.setdefault(seen.source, []).append(replace(seen, judged=light))
+        self._rows[seen.source] = waiting + size
+        if waiting + size >= WAITING_ROWS:
+            self._due.set()
+
+    async def keep_flushing(self) -> None:
+        """Flush every few seconds, or as soon as much waits; until cancelled."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), FLUSH_EVERY_S)
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Count and write what waits. Fails for no reason of the disk's."""
+        async with self._flushing:
+            self._due.clear()
+            taken, self._waiting, self._rows = self._waiting, {}, {}
+            if taken:
+                await asyncio.get_running_loop().run_in_executor(self._executor, self._take, taken, self._clock())
+
+    def _take(self, taken: dict[str, list[Seen]], now: float) -> None:
+        for source, batches in taken.items():
+            try:
+                for seen in batches:
+                    self._gather(seen, now)
+                self._write(source)
+            except Exception as error:  # whatever it is, it is nobody's verdict
+                if not isinstance(error, OSError | PolarsError):
+                    log.exception("what waits of source %s is not spooled", source)
+                    self._gathering.pop(source, None)
+                self._metrics.spool_failures.labels(source).inc()
+                if source not in self._failing:
+                    log.warning("what source %s looks like cannot be spooled under %s: %s", source, self.folder, error)
+                self._failing.add(source)
+            else:
+                self._failing.discard(source)
+
+    def _gather(self, seen: Seen, now: float) -> None:
+        kind = self._kind(seen)
+        current = self._gathering.get(seen.source)
+        if current is not None and (current[0].kind != kind or _over(current[0], now)):
+            self._write(seen.source)
+            current = None
+        if current is None:
+            self._number += 1
+            current = self._gathering[seen.source] = Gathering(kind, now, self._capacity), self._number
+        taken, left = current[0].add(seen)
+        self._metrics.spool_rows.labels(seen.source, "kept").inc(taken)
+        self._metrics.spool_rows.labels(seen.source, "left_out").inc(left)
+
+    def _kind(self, seen: Seen) -> Kind:
+        """Of a batch; a sweep has no events to tell, and goes with whatever its version's batches are."""
+        kind = Kind.of(seen)
+        current = self._gathering.get(seen.source)
+        if not len(seen.rows.key) and current is not None:
+            own = current[0].kind
+            if (own.version, own.tree_id) == (kind.version, kind.tree_id):
+                return own
+        return kind
+
+    def _write(self, source: str) -> None:
+        gathering, number = self._gathering[source]
+        if not gathering.changed:
+            return
+        for what, frame in gathering.columns().items():
+            self._files.write(source, file_name(what, int(1000 * gathering.begun), self._writer, number), frame)
+        gathering.changed = False
+        self._files.trim(source)
+
+
+def _over(gathering: Gathering, now: float) -> bool:
+    """Whether a file has what it is to have."""
+    age = now - gathering.begun
+    return age >= FILE_LONGEST_S or (gathering.full and age >= FILE_LEAST_S)
