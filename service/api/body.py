@@ -56,7 +56,7 @@ def read_request(body: bytes, content_type: str, encoding: str, source: str | No
 
     Raises BodyError: 400 malformed, 413 too large, 415 unknown type or encoding, 422 nothing to do.
     """
-    plain = _decompressed(body, encoding.strip().lower(), limits.body_bytes)
+    plain = decompressed(body, encoding, limits.body_bytes)
     kind = content_type.split(";", 1)[0].strip().lower()
     if kind in ("application/json", ""):
         return _read_json(plain, source, limits)
@@ -69,7 +69,9 @@ def read_request(body: bytes, content_type: str, encoding: str, source: str | No
     )
 
 
-def _decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
+    """A body without its Content-Encoding (gzip or none), at most ``limit`` bytes. Raises BodyError: 400, 413, 415."""
+    encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         plain = body
     elif encoding == "gzip":

@@ -32,7 +32,7 @@ async def ingest(
     limits = Limits(core.settings.max_body_bytes, core.settings.max_request_lines)
     headers = request.headers
     try:
-        body = await _read_body(request, limits.body_bytes)
+        body = await read_body(request, limits.body_bytes)
         decoded = read_request(
             body, headers.get("content-type", ""), headers.get("content-encoding", ""), source, limits
         )
@@ -45,8 +45,8 @@ async def ingest(
     return Response(answer.body, answer.status, media_type="application/json")
 
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    """The body, refused as soon as it is over the limit rather than once it has all arrived."""
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body, refused as soon as it is over the limit rather than once it has all arrived. Raises BodyError: 413."""
     announced = request.headers.get("content-length", "")
     too_large = BodyError(413, f"the body is over {limit} bytes; send smaller batches")
     if announced.isdigit() and int(announced) > limit:

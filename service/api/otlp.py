@@ -1,0 +1,52 @@
+"""``POST /v1/logs``: OTLP over HTTP, as OpenTelemetry's exporters and collectors speak it."""
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.body import BodyError, decompressed
+from service.api.delivery import (
+    NamedSource,
+    RoutingDependency,
+    content_type,
+    deliver,
+    first_passing,
+    off_loop,
+    summary,
+)
+from service.api.dependencies import CoreDependency
+from service.api.ingest import read_body
+from service.intake import otlp
+from service.intake.entry import Refused
+
+router = APIRouter(tags=["intake"])
+
+JSON, PROTOBUF = "application/json", "application/x-protobuf"
+
+
+@router.post("/v1/logs")
+async def logs(request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource) -> Response:
+    """Judge log records (protobuf or JSON; gzip if wanted). Records that cannot be taken make a partial success."""
+    kind = content_type(request)
+    as_json = kind != PROTOBUF
+    if kind not in (JSON, PROTOBUF):
+        return _refusal(415, f"content type {kind!r} is not known; send {PROTOBUF} or {JSON}", as_json=True)
+    limit = core.settings.max_body_bytes
+    try:
+        packed = await read_body(request, limit)
+        body = await off_loop(len(packed), decompressed, packed, request.headers.get("content-encoding", ""), limit)
+        decode = otlp.decode_json if as_json else otlp.decode_protobuf
+        decoded = await off_loop(len(body), decode, body, core.settings.max_request_lines)
+    except (BodyError, Refused) as error:
+        return _refusal(error.status, str(error), as_json=as_json)
+    received = decoded.received
+    failures = await deliver(core, routing, decoded, body, named=named, usual=otlp.USUAL_NAMES, whole=True)
+    passing = first_passing(failures)
+    if passing is not None:
+        return _refusal(passing.status, passing.error, as_json=as_json, retry_after_s=passing.retry_after_s)
+    answer = otlp.encode_answer(len(failures), summary(failures, received), as_json=as_json)
+    return Response(answer, media_type=kind)
+
+
+def _refusal(status: int, message: str, *, as_json: bool, retry_after_s: int | None = None) -> Response:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    body = otlp.encode_status(status, message, as_json=as_json)
+    return Response(body, status, headers, media_type=JSON if as_json else PROTOBUF)
