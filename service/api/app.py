@@ -3,21 +3,27 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from models.errors import TocsinError
-from service.api import feedback, health, incidents, ingest, models, sources, verdicts
+from service.api import bulk, feedback, health, incidents, ingest, loki, models, otlp, page, sources, verdicts
 from service.api.measure import RequestMetrics
+from service.api.origin import own_page
+from service.api.stream import IncidentFeed
 from service.core import Core
 from service.errors import http_status
+from service.intake.routing import Routing
+from service.page.page import Page
 
-ROUTERS = (ingest, verdicts, incidents, feedback, sources, models, health)
+ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, health)
+BY_HAND = (feedback, sources, models)
+"""What people change: browsers may for nobody but our own page."""
 
 
 def create_app(core: Core) -> FastAPI:
-    """The application over a composed core, which it starts and drains."""
+    """The application over a composed core, which it starts and drains. Raises ConfigError for wrong intake rules."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -25,12 +31,16 @@ def create_app(core: Core) -> FastAPI:
         try:
             yield
         finally:
+            await app.state.feed.close()
             await core.stop()
 
     app = FastAPI(title="Tocsin", summary="Streaming log anomaly detection", lifespan=lifespan)
     app.state.core = core
+    app.state.feed = IncidentFeed(core)
+    app.state.page = Page(core)
+    app.state.routing = Routing.load(core.settings.intake_rules)
     for module in ROUTERS:
-        app.include_router(module.router)
+        app.include_router(module.router, dependencies=[Depends(own_page)] if module in BY_HAND else [])
     app.add_exception_handler(TocsinError, _tocsin_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_middleware(RequestMetrics, metrics=core.metrics)

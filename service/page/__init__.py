@@ -1,0 +1,1 @@
+"""The web page: what an operator sees and answers, rendered here from what the HTTP routes answer with."""
