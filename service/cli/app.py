@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from models.errors import TocsinError
-from service.cli import bundles, demo, evaluate, parse, replay, serve, sources, train
+from service.cli import bundles, datasets, demo, evaluate, learner, parse, replay, serve, sources, train
 from service.cli.show import harmless
 
 app = typer.Typer(
@@ -21,12 +21,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("learner")(learner.learner)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)
 app.command("parse")(parse.parse)
 app.command("sources")(sources.sources)
 app.add_typer(bundles.app, name="bundles")
+app.add_typer(datasets.app, name="datasets")
 app.command("demo")(demo.demo)
 
 

@@ -16,6 +16,8 @@ import uvicorn
 from models.errors import ConfigError
 from service.api.app import create_app
 from service.core import Core
+from service.exposition import shared
+from service.intake.routing import Routing
 from service.settings import Settings, load_settings
 from service.state.embedded import EmbeddedRedis
 
@@ -28,6 +30,8 @@ def serve(
 ) -> None:
     """Start the service. SIGTERM or Ctrl-C answers what was accepted and stops."""
     settings = load_settings(config, host=host, port=port, workers=workers)
+    # Here, or every worker would end by them, and be started again.
+    Routing.load(settings.intake_rules)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -40,6 +44,7 @@ def serve(
         for name, value in settings.model_dump(mode="json", exclude_none=True).items():
             os.environ[f"TOCSIN_{name.upper()}"] = str(value)
         os.environ["TOCSIN_REDIS_URL"] = url
+        stack.enter_context(shared())
         uvicorn.run(
             "service.cli.serve:worker_app",
             factory=True,

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from models.bundles import BundleStore, next_version
 from models.errors import ConfigError
-from models.registry import DETECTORS
+from models.registry import DEFAULT, DETECTORS
 from models.source.config import Source
 from service.cli.evaluate import BUNDLES
 from service.cli.show import lines_of, print_json, progress
@@ -24,7 +24,12 @@ def train(
     out: Annotated[str, typer.Option(help="Folder or fsspec URL to write SOURCE/VERSION/ to")] = BUNDLES,
     labels: Annotated[Path | None, typer.Option(help="CSV session,anomalous: excludes anomalous sessions")] = None,
     train_share: Annotated[float, typer.Option(help="Share of the sessions, the oldest, to train on")] = 1.0,
-    detectors: Annotated[str, typer.Option(help="Members, comma-separated")] = ",".join(DETECTORS),
+    detectors: Annotated[
+        str, typer.Option(help=f"Members, comma-separated, or all: {', '.join(DETECTORS)}")
+    ] = ",".join(DEFAULT),
+    witnesses: Annotated[
+        str, typer.Option(help="Detectors that are scored and reported but have no say, comma-separated, or all")
+    ] = "",
     budget: Annotated[float, typer.Option(help="Alert budget: false alarms as a share of normal sessions")] = 0.01,
     seed: Annotated[int, typer.Option(help="Seed of everything random")] = 0,
     set_: Annotated[
@@ -36,7 +41,6 @@ def train(
 ) -> None:
     """Train on the normal sessions of a log and write a bundle. Labels never set a threshold."""
     try:
-        from training.deeplog import DeepLogSettings
         from training.train import Input, TrainSettings
         from training.train import train as fit
     except ModuleNotFoundError as error:
@@ -48,9 +52,9 @@ def train(
     version = version or next_version(store.versions(loaded.name))
     store.free(loaded.name, version)
     given = Input(read_lines(logs), digest(logs), read_labels(labels) if labels else None, time.time())
-    members = tuple(part.strip() for part in detectors.split(","))
-    deeplog = DeepLogSettings.from_dict(_member_settings(set_ or [], "deeplog"))
-    settings = TrainSettings(train_share, budget, seed, members, deeplog)
+    members = _names(detectors)
+    others = tuple(name for name in _names(witnesses) if name not in members)
+    settings = TrainSettings(train_share, budget, seed, members, others, _member_settings(set_ or []))
     console = Console(stderr=True)
     with progress(json) as shown:
         tasks: dict[str, int] = {}
@@ -81,16 +85,23 @@ def train(
         console.print(f"  {member}: {rate:.2%} of held-out normal sessions ring", markup=False)
 
 
-def _member_settings(given: list[str], member: str) -> dict[str, object]:
-    """Settings of one member from ``member.name=value``; values as YAML reads them."""
-    settings: dict[str, object] = {}
+def _names(given: str) -> tuple[str, ...]:
+    """Detectors of a comma-separated list, or all of them."""
+    if given.strip() == "all":
+        return DETECTORS
+    return tuple(part.strip() for part in given.split(",") if part.strip())
+
+
+def _member_settings(given: list[str]) -> dict[str, dict[str, object]]:
+    """Settings by detector from ``DETECTOR.SETTING=VALUE``; values as YAML reads them."""
+    settings: dict[str, dict[str, object]] = {}
     for text in given:
         name, equals, value = text.partition("=")
         owner, dot, setting = name.partition(".")
-        if not equals or not dot or owner != member:
-            raise ConfigError(f"--set {text!r}: write it as {member}.SETTING=VALUE")
+        if not equals or not dot or not owner or not setting:
+            raise ConfigError(f"--set {text!r}: write it as DETECTOR.SETTING=VALUE")
         try:
-            settings[setting] = yaml.safe_load(value)
+            settings.setdefault(owner, {})[setting] = yaml.safe_load(value)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {text!r}: {value!r} cannot be read ({error})") from error
     return settings

@@ -1,21 +1,30 @@
-"""`tocsin bundles list|show`: versions, card and manifest."""
+"""`tocsin bundles list|show`: versions, card, manifest and workflow."""
 
 import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
-from models.errors import BundleError
+from models.bundle import Bundle
+from models.bundles import BundleStore
+from models.errors import BundleError, ConfigError
+from models.sessions import BEFORE_SESSION
+from models.vocabulary import END
+from models.workflow.graph import WORKFLOW, Edge, Node, Task, Workflow
 from service.cli.app import app
 from tests.service.cli.conftest import Workplace
 
 
 def test_versions_are_listed(run: CliRunner, workplace: Workplace, bundle: Path) -> None:
     command = ["bundles", "list", "--bundles", str(workplace.bundles)]
-    assert "blocks: 1" in run.invoke(app, command).stdout.splitlines()
-    assert json.loads(run.invoke(app, [*command, "--json"]).stdout)["blocks"] == ["1"]
+    rows = [line.split() for line in run.invoke(app, command).stdout.splitlines()]
+    assert ["blocks", "1"] in [row[:2] for row in rows]
+    (told,) = json.loads(run.invoke(app, [*command, "--json"]).stdout)["blocks"]
+    assert (told["version"], told["parent"], told["gate"], told["shipped"]) == ("1", None, None, False)
+    assert told["created"] > 0
 
 
 def test_card_is_shown(run: CliRunner, bundle: Path) -> None:
@@ -53,3 +62,54 @@ def test_expected_error_is_one_line_and_ends_with_1(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: no bundle shop/9")
+
+
+@pytest.fixture
+def with_workflow(bundle: Path, tmp_path: Path) -> Path:
+    """Folder of the bundle with a workflow of two steps; the second one's template is not in its tree."""
+    plain = BundleStore(bundle.parent.parent, shipped=None).load("blocks", "1")
+    task = Task(
+        7,
+        (Node(BEFORE_SESSION, 7), Node(END, 7), Node(1, 7), Node(9999, 3)),
+        (Edge(0, 2, "sequence", 7), Edge(2, 3, "branch", 3), Edge(2, 1, "branch", 4), Edge(3, 1, "sequence", 3)),
+    )
+    files = {**plain.files, WORKFLOW: Workflow((task,), "density", {}).to_json()}
+    return Path(BundleStore(tmp_path, shipped=None).save("blocks", Bundle.seal(plain.manifest, files)))
+
+
+def test_workflow_is_shown_as_a_tree(run: CliRunner, with_workflow: Path) -> None:
+    done = run.invoke(app, ["bundles", "show", str(with_workflow), "--workflow"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["task 1: 7 of 7 sessions (100 %)", "  #0 session begins"]
+    assert lines[2].startswith("  #2 1: ")
+    assert "  └─ 43 %" in lines
+    assert "     #3 9999: (no such template)" in lines
+
+
+def test_workflow_is_json_and_a_picture(run: CliRunner, with_workflow: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "workflow.svg"
+    command = ["bundles", "show", str(with_workflow), "--workflow", "--json", "--svg", str(picture)]
+    told = json.loads(run.invoke(app, command).stdout)
+    assert (told["way"], len(told["tasks"][0]["nodes"])) == ("density", 4)
+    assert picture.read_text(encoding="utf-8").startswith("<svg ")
+
+
+def test_picture_that_cannot_be_written_says_so(run: CliRunner, with_workflow: Path, tmp_path: Path) -> None:
+    command = ["bundles", "show", str(with_workflow), "--workflow", "--svg", str(tmp_path / "no folder" / "x.svg")]
+    done = run.invoke(app, command)
+    assert isinstance(done.exception, ConfigError)
+    assert "cannot write the picture" in str(done.exception)
+
+
+def test_bundle_without_a_workflow_and_picture_without_asking_for_it(
+    run: CliRunner, bundle: Path, tmp_path: Path
+) -> None:
+    plain = BundleStore(bundle.parent.parent, shipped=None).load("blocks", "1")
+    files = {name: content for name, content in plain.files.items() if name != WORKFLOW}
+    folder = BundleStore(tmp_path, shipped=None).save("blocks", Bundle.seal(plain.manifest, files))
+    done = run.invoke(app, ["bundles", "show", folder, "--workflow"])
+    assert isinstance(done.exception, BundleError)
+    assert "has no workflow.json" in str(done.exception)
+    done = run.invoke(app, ["bundles", "show", str(bundle), "--svg", "x.svg"])
+    assert isinstance(done.exception, ConfigError)

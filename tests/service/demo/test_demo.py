@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -30,6 +31,15 @@ def shipped() -> None:
     """Skips where the shipped bundle is not there."""
     if not list((SHIPPED / "postgres").glob("*/manifest.json")):
         skip_or_fail("no shipped bundle for postgres (make train-sample)")
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A child starts with the SIGINT of a terminal: whatever a shell runs in the background is told to ignore it, tests
+    too, and a demo that inherits that would never stop."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -60,7 +70,7 @@ def test_demo_reaches_the_stated_figures_and_leaves_nothing_behind(scratch: Path
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("shipped")
+@pytest.mark.usefixtures("shipped", "interruptible")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo_serves_until_told_to_stop(scratch: Path, number: signal.Signals) -> None:
     running = subprocess.Popen(
