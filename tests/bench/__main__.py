@@ -18,13 +18,18 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import batches, ingest, material, start
+from tests.bench import batches, feedback, growth, ingest, latency, material, memory, offline, start
 from tests.bench.measure import Report
 
 BENCHMARKS: dict[str, Callable[[material.Settings], Report]] = {
     "parse": batches.run,
+    "offline": offline.run,
     "ingest": ingest.run,
+    "latency": latency.run,
+    "memory": memory.run,
+    "growth": growth.run,
     "start": start.run,
+    "feedback": feedback.run,
 }
 
 

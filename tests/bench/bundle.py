@@ -24,11 +24,12 @@ class Bundle:
 
 
 def bundle(settings: material.Settings, data: material.Hdfs, folder: Path) -> Bundle:
-    """Put the bundle into ``folder``/bundles/hdfs/1. Without torch only the detectors that need none are trained."""
+    """Put the bundle into ``folder``/bundles/hdfs. Without torch only the detectors that need none are trained."""
     bundles = folder / "bundles"
     trained_s = None
     if settings.bundle is not None:
-        shutil.copytree(settings.bundle, bundles / "hdfs" / "1")
+        # Under its own version's name: a replica takes one that says another for another, and loads it batch by batch.
+        shutil.copytree(settings.bundle, bundles / "hdfs" / settings.bundle.resolve().name)
     else:
         detectors = "new_event,length,count_vector"
         if all(importlib.util.find_spec(name) for name in ("torch", "lightning", "onnx")):
@@ -41,5 +42,5 @@ def bundle(settings: material.Settings, data: material.Hdfs, folder: Path) -> Bu
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
         trained_s = time.perf_counter() - began
-    manifest = json.loads((bundles / "hdfs" / "1" / "manifest.json").read_text())
+    manifest = json.loads(next(bundles.glob("hdfs/*/manifest.json")).read_text())
     return Bundle(bundles, tuple(manifest["detectors"]), trained_s)

@@ -31,12 +31,17 @@ class Hdfs:
     lines: list[str]
 
 
+def root() -> Path:
+    """Where public data sets lie."""
+    return Path(os.environ.get("TOCSIN_DATASETS_DIR", "~/.cache/tocsin/datasets")).expanduser()
+
+
 def hdfs(settings: Settings) -> Hdfs:
     """The HDFS log; Absent where there are no public data sets."""
-    root = Path(os.environ.get("TOCSIN_DATASETS_DIR", "~/.cache/tocsin/datasets")).expanduser()
-    log, labels = root / "hdfs" / "hdfs.log.gz", root / "hdfs" / "labels.csv"
+    folder = root() / "hdfs"
+    log, labels = folder / "hdfs.log.gz", folder / "labels.csv"
     if not log.is_file():
-        raise Absent(f"there is no {log.name} under {root} (set TOCSIN_DATASETS_DIR)")
+        raise Absent(f"there is no {log.name} under {folder} (set TOCSIN_DATASETS_DIR)")
     return Hdfs(Source.load("hdfs"), log, labels, read_lines([log])[: settings.lines])
 
 

@@ -78,10 +78,10 @@ def serving(data_dir: Path, workers: int = 1) -> Iterator[Service]:
             stderr=output,
         )
         try:
-            while not _ready(port):
-                if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:
-                    raise RuntimeError(f"the service did not get ready:\n{log.read_text()[-2000:]}")
-                time.sleep(0.02)
+            try:
+                wait_ready(port, process)
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}:\n{log.read_text()[-2000:]}") from error
             yield Service(port, process.pid, data_dir, time.perf_counter() - began)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -90,6 +90,15 @@ def serving(data_dir: Path, workers: int = 1) -> Iterator[Service]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def wait_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Return once ``/readyz`` on ``port`` says 200. Raises RuntimeError where ``process`` ends or takes too long."""
+    began = time.perf_counter()
+    while not _ready(port):
+        if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:
+            raise RuntimeError("the service did not get ready")
+        time.sleep(0.02)
 
 
 def _ready(port: int) -> bool:
