@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FLOORS = ("models", "training", "service")
-HEAVY = ("torch", "lightning", "onnx", "safetensors", "sklearn")
+HEAVY = ("torch", "lightning", "onnx", "safetensors", "sklearn", "transformers", "matplotlib")
 """What extra `train` installs; serving must do without."""
 COMMAND_LINE = ("cli", "demo", "replay", "learner")
 """Rooms of the service that no server process enters."""
