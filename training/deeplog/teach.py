@@ -206,7 +206,9 @@ class _Task:
         self._random = torch.Generator().manual_seed(seed)
         hidden = (torch.rand(self._inputs.shape, generator=self._random) < HIDDEN) & (self._inputs != BOS)
         self._shown = torch.cat([self._inputs, self._inputs.masked_fill(hidden, UNK)])
-        before = torch.from_numpy(Unexported(held.network()).run(windows=self._shown.numpy())[0])[:, EOS:]
+        # Live traffic may show keys that are learned only now: they were read as the unknown one.
+        known = self._shown.masked_fill(self._shown >= held.vocabulary.size, UNK)
+        before = torch.from_numpy(Unexported(held.network()).run(windows=known.numpy())[0])[:, EOS:]
         least = before.min(dim=1, keepdim=True).values - BELOW
         self._as_before = torch.cat([before, least.expand(-1, vocabulary.size - held.vocabulary.size)], dim=1)
         self._levels = np.append(bar, np.arange(np.ceil(np.nextafter(bar, np.inf)), self._detector.unknown + 1.0))

@@ -22,7 +22,7 @@ from training.deeplog.member import fit_deeplog_member
 from training.deeplog.teach import teach_deeplog
 from training.learning.replay import read_replay
 from training.learning.teachers import TEACHERS
-from training.learning.teaching import Learned, Part, Taught
+from training.learning.teaching import Learned, Live, Part, Taught
 from training.member import Corpus
 from training.onnx import from_safetensors
 from training.progress import silent
@@ -143,6 +143,18 @@ def test_the_same_answers_and_seed_give_the_same_bytes() -> None:
     assert first is not None
     assert second is not None
     assert first.files == second.files
+
+
+def test_live_traffic_that_shows_a_key_before_it_is_learned_is_rehearsed() -> None:
+    shown = [seen([3, 4, 5, 30], 6), seen([30, 1, 2], 3)]
+    live = Live(np.array([one["history"] for one in shown]), np.array([one["key"] for one in shown]))
+    part = replace(part_of(), live=live)
+    learned = teach(part, [Taught(FRESH, True)])
+    assert learned is not None
+    assert learned.told["rehearsed_live"] == 2
+    assert raws(after(part, learned), [FRESH])[0] < part.bar
+    rang = raws(part, shown) >= part.bar
+    assert not ((raws(after(part, learned), shown) >= part.bar) & ~rang).any()
 
 
 def test_where_nothing_called_normal_rings_nothing_changes() -> None:

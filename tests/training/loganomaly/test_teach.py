@@ -27,7 +27,7 @@ from tests.training.loganomaly.test_fit import (
     tree,
 )
 from training.learning.replay import read_replay
-from training.learning.teaching import Learned, Part, Taught
+from training.learning.teaching import Learned, Live, Part, Taught
 from training.loganomaly import fit_loganomaly
 from training.loganomaly.teach import GRAPH, WEIGHTS, teach_loganomaly
 from training.member import Corpus
@@ -108,6 +108,15 @@ def test_a_key_called_normal_is_taken_in_where_keys_are_ids() -> None:
     # Taught again from there.
     again = after(taught, teach(taught, (SWAPPED, True)))
     assert rings(again, FRESH, SWAPPED) == [False, False]
+
+
+def test_live_traffic_that_shows_a_key_before_it_is_learned_is_rehearsed() -> None:
+    shown = seen([CHECK, ALLOCATE, REQUEST, 30], RELEASE)
+    part = replace(part_of(False), live=Live(np.array([shown["history"]]), np.array([shown["key"]])))
+    learned = teach(part, (FRESH, True))
+    assert learned is not None
+    assert learned.told["rehearsed_live"] == 1
+    assert rings(after(part, learned), FRESH) == [False]
 
 
 def test_where_texts_are_read_a_new_template_is_left_to_its_rule() -> None:
