@@ -4,13 +4,17 @@ A rule of one author is on trial until a second author says the same: all rules 
 ``alone`` verdicts, and then none until somebody agrees. The service keeps the same account in Redis
 (``service.state.trials``); like there it is settled after each batch, so a batch may overshoot.
 
-Owns which rules are in force. Does not know who clicks, nor why.
+Owns which rules are in force, and which answers are before a learner: as in the service, what one author alone said is
+not, and a rule that a version learned is retired. Does not know who clicks, nor why, nor how anything is learned.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from models.lesson import Lesson
 from models.rules import Clause, Rule, Rules
+from training.learning.answers import Answer
 
 ALONE = 4
 """Verdicts that one author may silence alone; the service's default (``TOCSIN_FEEDBACK_ALONE``)."""
@@ -21,7 +25,14 @@ class _Given:
     rule: Rule
     author: str
     on_trial: bool
+    lessons: tuple[Lesson, ...] = ()
     hits: int = 0
+    retired: bool = False
+
+    @property
+    def answer(self) -> Answer:
+        silenced = frozenset(clause.detector for clause in self.rule.clauses)
+        return Answer(self.rule.id, "false_positive", self.lessons, silenced)
 
 
 class Desk:
@@ -36,10 +47,11 @@ class Desk:
         """Those in force."""
         self.pending = Rules()
         """Those that wait for a second author, and silence nothing meanwhile."""
+        self._retired = Rules()
 
-    def give(self, rule: Rule, author: str) -> None:
-        """One author's answer."""
-        self._given[rule.id] = _Given(rule, author, self.alone is not None)
+    def give(self, rule: Rule, author: str, lessons: tuple[Lesson, ...] = ()) -> None:
+        """One author's answer to an alarm of which the detectors saw ``lessons``."""
+        self._given[rule.id] = _Given(rule, author, self.alone is not None, lessons)
         self._sort()
 
     def second(self, rule_id: str) -> None:
@@ -78,10 +90,29 @@ class Desk:
         """Id of a rule, in force or pending, that covers one clause of an alarm."""
         return self.rules.silencing([alarm], 0.0) or self.pending.silencing([alarm], 0.0)
 
+    def answered(self, alarm: Clause) -> bool:
+        """Whether one clause of an alarm was answered before: a rule covers it, or one did until it was learned."""
+        return self.holding(alarm) is not None or self._retired.silencing([alarm], 0.0) is not None
+
+    def lessons(self) -> list[tuple[Answer, Rule | None]]:
+        """The false alarms that are before a learner, with their rules (None: retired)."""
+        return [
+            (given.answer, None if given.retired else given.rule)
+            for given in self._given.values()
+            if given.lessons and not given.on_trial
+        ]
+
+    def retire(self, ids: Collection[str]) -> None:
+        """Take rules out of force that a version learned."""
+        for name in ids:
+            self._given[name].retired = True
+        self._sort()
+
     def _sort(self) -> None:
         good: list[Rule] = []
         waiting: list[Rule] = []
+        gone: list[Rule] = []
         for given in self._given.values():
             over = given.on_trial and self.alone is not None and self._account[given.author] >= self.alone
-            (waiting if over else good).append(given.rule)
-        self.rules, self.pending = Rules(good), Rules(waiting)
+            (gone if given.retired else waiting if over else good).append(given.rule)
+        self.rules, self.pending, self._retired = Rules(good), Rules(waiting), Rules(gone)

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.lesson import Lesson
 from models.rules import Clause, Rule, Rules
 from training.desk import Desk
 from training.logs import Labels
@@ -18,12 +19,28 @@ RULES_AN_HOUR = 20
 
 
 @dataclass(frozen=True, slots=True)
+class Alarm:
+    """An incident of a session that rang at line ``line``, at ``time`` in seconds: ``causes``, a clause for each
+    detector that took part; ``rule``, what silences the same; ``lessons``, what those detectors saw."""
+
+    session: str
+    incident: str
+    causes: tuple[Clause, ...]
+    rule: tuple[Clause, ...]
+    lessons: tuple[Lesson, ...]
+    line: int
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Click:
-    """A rule that is given at line ``at``, or with ``rule`` None the second author's answer to ``name``."""
+    """A rule that is given at line ``at``, with what the detectors saw that it silences, or with ``rule`` None the
+    second author's answer to ``name``."""
 
     at: int
     name: str
     rule: Rule | None = None
+    lessons: tuple[Lesson, ...] = ()
 
 
 class Operator:
@@ -39,7 +56,7 @@ class Operator:
         self.seconds = 0
         """How many of these were a second author's."""
         self.repeated = 0
-        """How many of these were for a cause that was silent already."""
+        """How many of these were for a cause that was silent already, by a rule or by a version that learned it."""
         self._delay = delay
         self._due: deque[_Click] = deque()
         self._answered: set[str] = set()
@@ -55,29 +72,26 @@ class Operator:
         while self._due and self._due[0].at <= line:
             click = self._due.popleft()
             if click.rule is not None:
-                self.desk.give(click.rule, self.NAME)
+                self.desk.give(click.rule, self.NAME, click.lessons)
             else:
                 self.desk.second(click.name)
 
-    def see(
-        self, session: str, incident: str, alarm: Sequence[Clause], rule: tuple[Clause, ...], line: int, time: float
-    ) -> None:
-        """An incident of a session rang at line ``line``, at ``time`` in seconds; ``rule`` silences what is the same as
-        ``alarm``, a clause for each detector that took part."""
+    def see(self, alarm: Alarm) -> None:
+        """An incident rang."""
 
     def silenced(self, rule_id: str, line: int) -> None:
         """A rule silenced a verdict at line ``line``."""
         self.desk.hit(rule_id)
 
-    def _give(self, rule: tuple[Clause, ...], line: int) -> None:
+    def _give(self, alarm: Alarm) -> None:
         self.clicks += 1
         name = f"click {self.clicks}"
-        self._due.append(_Click(line + self._delay + 1, name, Rule(name, rule)))
+        self._due.append(_Click(alarm.line + self._delay + 1, name, Rule(name, alarm.rule), alarm.lessons))
 
-    def _holding(self, alarm: Sequence[Clause]) -> set[str] | None:
+    def _holding(self, causes: Sequence[Clause]) -> set[str] | None:
         """Rules that cover each clause of an alarm, those that are about to be given too; None where one lacks."""
         coming = Rules(click.rule for click in self._due if click.rule is not None)
-        found = [coming.silencing([clause], 0.0) or self.desk.holding(clause) for clause in alarm]
+        found = [coming.silencing([clause], 0.0) or self.desk.holding(clause) for clause in causes]
         return None if None in found else {name for name in found if name is not None}
 
 
@@ -92,20 +106,20 @@ class Team(Operator):
         self._labels = labels
         self._watched = watched
 
-    def see(
-        self, session: str, incident: str, alarm: Sequence[Clause], rule: tuple[Clause, ...], line: int, time: float
-    ) -> None:
-        if session not in self._watched or self._labels.anomalous[session] or incident in self._answered:
+    def see(self, alarm: Alarm) -> None:
+        if alarm.session not in self._watched or self._labels.anomalous[alarm.session]:
             return
-        self._answered.add(incident)
-        held = self._holding(alarm)
-        if held is None or all(self.rules.silencing([clause], 0.0) is not None for clause in alarm):
-            self.repeated += held is not None
-            self._give(rule, line)
+        if alarm.incident in self._answered:
+            return
+        self._answered.add(alarm.incident)
+        held = self._holding(alarm.causes)
+        if held is None or all(self.rules.silencing([clause], 0.0) is not None for clause in alarm.causes):
+            self.repeated += held is not None or all(map(self.desk.answered, alarm.causes))
+            self._give(alarm)
             return
         # While a click waits for its delay the same cause may ring in other sessions: one person answers it once.
         for name in sorted(held):
-            self._ask(name, line)
+            self._ask(name, alarm.line)
 
     def silenced(self, rule_id: str, line: int) -> None:
         super().silenced(rule_id, line)
@@ -136,22 +150,20 @@ class Adversary(Operator):
         self.refused = 0
         """Clicks that were refused: so many rules an hour are one author's."""
 
-    def see(
-        self, session: str, incident: str, alarm: Sequence[Clause], rule: tuple[Clause, ...], line: int, time: float
-    ) -> None:
-        if session not in self._watched or not self._labels.anomalous[session] or incident in self._answered:
+    def see(self, alarm: Alarm) -> None:
+        if alarm.session not in self._watched or not self._labels.anomalous[alarm.session]:
             return
-        if self.clicks >= self._most:
+        if alarm.incident in self._answered or self.clicks >= self._most:
             return
-        self._answered.add(incident)
-        if self._holding(alarm) is not None:  # "silences this already"
+        self._answered.add(alarm.incident)
+        if self._holding(alarm.causes) is not None:  # "silences this already"
             self.clicks += 1
             self.repeated += 1
             return
-        self._times = [other for other in self._times if other > time - HOUR_S]
+        self._times = [other for other in self._times if other > alarm.time - HOUR_S]
         if len(self._times) >= RULES_AN_HOUR:
             self.clicks += 1
             self.refused += 1
             return
-        self._times.append(time)
-        self._give(rule, line)
+        self._times.append(alarm.time)
+        self._give(alarm)

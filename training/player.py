@@ -5,16 +5,32 @@ how evidence is made.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models.judge import Judge, Reason
+from models.judge import Judge, Judgement, Reason
+from models.lesson import Lesson
 from models.members.event import Observed
 from models.rules import Clause, joined, widened
 from models.sessions import Closing, Windows
-from training.operators import Operator
+from training.operators import Alarm, Operator
 from training.stream import Batch
+
+_Found = tuple[Reason, Sequence[Clause], Lesson | None]
+"""One detector's part in an alarm: why, its clauses, and what it saw."""
+
+
+@dataclass(slots=True)
+class Heard:
+    """What an operator's rules left of a batch: which rows and which of its ``closings`` rang, by place, and which a
+    rule silenced. ``closings`` are the batch's, with the peaks that those rules left of their events."""
+
+    closings: list[Closing]
+    rang: set[int] = field(default_factory=set)
+    silenced: set[int] = field(default_factory=set)
+    ends_rang: set[int] = field(default_factory=set)
+    ends_silenced: set[int] = field(default_factory=set)
 
 
 class Player:
@@ -25,9 +41,14 @@ class Player:
         self._alarms = alarms
         self._peaks: dict[tuple[str, float], dict[int, float]] = {}
 
-    def play(self, batch: Batch, operator: Operator, start: int, stop: int) -> None:
-        """One batch, whose lines are ``start`` to ``stop`` of the log."""
+    def follow(self, judge: Judge) -> None:
+        """Judge by another version from the next batch on; what is remembered of sessions stays, as in the service."""
+        self._judge = judge
+
+    def play(self, batch: Batch, operator: Operator, start: int, stop: int) -> Heard:
+        """One batch, judged by the same version, whose lines are ``start`` to ``stop`` of the log."""
         windows, events = batch.windows, batch.events
+        heard = Heard(list(batch.judged.closings))
         strange: set[int] = set()
         rows = batch.judged.rows
         if rows is not None:
@@ -44,12 +65,15 @@ class Player:
             line = start + int(events.index[row]) if row < len(events.session) else stop
             operator.read(line)
             if kind == 0:
-                self._row(batch, at, operator, line)
+                judgement = self._row(batch, at, operator, line)
+                _tell(judgement, at, heard.rang, heard.silenced)
             else:
-                self._closing(batch.judged.closings[at], operator, line)
+                heard.closings[at], judgement = self._closing(batch.judged.closings[at], operator, line)
+                _tell(judgement, at, heard.ends_rang, heard.ends_silenced)
         operator.desk.settle()
+        return heard
 
-    def _row(self, batch: Batch, at: int, operator: Operator, line: int) -> None:
+    def _row(self, batch: Batch, at: int, operator: Operator, line: int) -> Judgement:
         event = _one(batch, at)
         judgement = self._judge.rows(event, operator.rules, 0.0)
         for rule in judgement.silenced.values():
@@ -60,10 +84,14 @@ class Player:
             peaks[peak.member] = max(peak.raw, peaks.get(peak.member, -np.inf))
         if judgement.anomalous[0]:
             reasons = self._judge.row_reasons(judgement, 0, event)
-            found = [(reason, self._judge.row_clauses(reason.detector, event, 0)) for reason in reasons]
+            found: list[_Found] = []
+            for reason in reasons:
+                clauses = self._judge.row_clauses(reason.detector, event, 0)
+                found.append((reason, clauses, self._judge.row_lesson(reason.detector, event, 0)))
             self._ring(session, started, found, operator, line, float(batch.events.time[int(batch.windows.row[at])]))
+        return judgement
 
-    def _closing(self, closing: Closing, operator: Operator, line: int) -> None:
+    def _closing(self, closing: Closing, operator: Operator, line: int) -> tuple[Closing, Judgement]:
         own = self._peaks.pop((closing.session, closing.state.started), {})
         # Peaks that segments of long sequences left do not come from lines; the stream has them.
         places = {member.place for member in self._judge.events}
@@ -74,29 +102,43 @@ class Player:
             operator.silenced(rule, line)
         if judgement.anomalous[0]:
             reasons = self._judge.closing_reasons(judgement, 0, judged)
-            found = [(reason, self._judge.closing_clauses(reason.detector, judged)) for reason in reasons]
-            # Of an end that is silent already the event before it rang, when no rule was in force yet.
-            found = [(reason, own) for reason, own in found if operator.rules.silencing(own, 0.0) is None]
+            found: list[_Found] = []
+            for reason in reasons:
+                clauses = self._judge.closing_clauses(reason.detector, judged)
+                # Of an end that is silent already the event before it rang, when no rule was in force yet.
+                if operator.rules.silencing(clauses, 0.0) is None:
+                    found.append((reason, clauses, self._judge.closing_lesson(reason.detector, judged)))
             self._ring(closing.session, closing.state.started, found, operator, line, closing.state.last)
+        return judged, judgement
 
     def _ring(
         self,
         session: str,
         started: float,
-        found: Sequence[tuple[Reason, Sequence[Clause]]],
+        found: Sequence[_Found],
         operator: Operator,
         line: int,
         time: float,
     ) -> None:
         self._alarms.add(session)
-        alarm, silencing = [], []
-        for reason, clauses in found:
+        causes, silencing = [], []
+        for reason, clauses, _ in found:
             rule = widened(clauses[0], reason.because.get("normal")) if clauses else None
             if rule is not None:
-                alarm.append(clauses[0])
+                causes.append(clauses[0])
                 silencing.append(rule)
-        if alarm:
-            operator.see(session, repr((session, started, alarm)), alarm, joined(silencing), line, time)
+        if causes:
+            incident = repr((session, started, causes))
+            lessons = tuple(lesson for _, _, lesson in found if lesson is not None)
+            operator.see(Alarm(session, incident, tuple(causes), joined(silencing), lessons, line, time))
+
+
+def _tell(judgement: Judgement, at: int, rang: set[int], silenced: set[int]) -> None:
+    """What became of row or end ``at``, which was judged alone."""
+    if judgement.anomalous[0]:
+        rang.add(at)
+    elif judgement.silenced:
+        silenced.add(at)
 
 
 def _one(batch: Batch, at: int) -> Observed:

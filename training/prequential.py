@@ -8,7 +8,7 @@ stays counted as an alarm, however it is answered.
 Owns the protocols and their figures. Does not know in which order events and answers come (``player``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,9 @@ BATCH_LINES = 1_000
 STREAMED_LINES = 100
 """As streamed, sessions that end by silence are judged after the batch in which the watermark passed them: shorter ones
 are nearer to the moment."""
+GATHER = 1_000
+"""Lines that pass from an answer to the version that learned it, in a simulation: what the learner's wait for further
+answers and its time to teach are online."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +103,16 @@ def replay(
     """Whole sessions (each closed at its last line) and as streamed, on the sessions after ``train_share`` (None: the
     bundle's); ``alone``: verdicts that one author may silence alone. Raises DataError where the test part has no
     labelled session or ``delay`` is negative."""
+    return [by_rules(way, delay, alone) for way in ways(bundle, lines, labels, arrival, train_share, progress)]
+
+
+def by_rules(way: "Way", delay: int, alone: int | None) -> Replayed:
+    """One way of it. Raises DataError where ``delay`` is negative."""
     if delay < 0:
         raise DataError(f"a delay of {delay} lines: the operator cannot answer before the alarm")
-    found = []
-    for protocol in _protocols(bundle, lines, labels, arrival, train_share, progress):
-        team = Team(labels, frozenset(protocol.labelled), delay, Desk(alone))
-        quiet, loud = protocol.play(Operator(0, Desk(None)), team)
-        found.append(Replayed(protocol.title, delay, quiet, loud, team.clicks, team.seconds, team.repeated))
-    return found
+    team = way.team(delay, alone)
+    quiet, loud = way.play(Operator(0, Desk(None)), team)
+    return Replayed(way.title, delay, quiet, loud, team.clicks, team.seconds, team.repeated)
 
 
 def attack(
@@ -126,19 +131,19 @@ def attack(
     if clicks < 1:
         raise DataError(f"{clicks} clicks: an adversary makes at least one")
     found = []
-    for protocol in _protocols(bundle, lines, labels, arrival, train_share, progress):
-        adversary = Adversary(labels, frozenset(protocol.labelled), clicks, Desk(alone))
-        without, under = protocol.play(Operator(0, Desk(None)), adversary)
+    for way in ways(bundle, lines, labels, arrival, train_share, progress):
+        adversary = Adversary(labels, frozenset(way.labelled), clicks, Desk(alone))
+        without, under = way.play(Operator(0, Desk(None)), adversary)
         adversary.desk.delete(Adversary.NAME)
-        (deleted,) = protocol.play(Operator(0, adversary.desk))
+        (deleted,) = way.play(Operator(0, adversary.desk))
         told = (adversary.clicks, adversary.refused, adversary.repeated)
-        found.append(Attacked(protocol.title, without, under, deleted, *told))
+        found.append(Attacked(way.title, without, under, deleted, *told))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Protocol:
-    """One way to close sessions, and what it needs to run a log."""
+class Way:
+    """One way to close sessions, ``title`` in words, and what it needs to run a log."""
 
     title: str
     whole: bool
@@ -152,18 +157,32 @@ class _Protocol:
 
     def play(self, *operators: Operator) -> list[Confusion]:
         """The log, answered by each of some operators on their own; counts of the labelled sessions for each."""
-        live = self.bundle.manifest.session
-        stream = Stream(self.bundle, whole_sessions(live) if self.whole else live)
+        stream = self.stream()
         rang: list[set[str]] = [set() for _ in operators]
         players = [Player(stream.judge, alarms) for alarms in rang]
-        for batch, start, stop in self._batches(stream):
+        for batch, start, stop in self.batches(stream):
             for player, operator in zip(players, operators, strict=True):
                 player.play(batch, operator, start, stop)
             self.progress(stop, len(self.lines))
-        actual = np.array([self.labels.anomalous[session] for session in self.labelled])
-        return [confusion(np.array([s in alarms for s in self.labelled]), actual) for alarms in rang]
+        return [self.counts(alarms) for alarms in rang]
 
-    def _batches(self, stream: Stream) -> Iterator[tuple[Batch, int, int]]:
+    def team(self, delay: int, alone: int | None) -> Team:
+        """Who answers what rings in the test part, ``delay`` lines later."""
+        return Team(self.labels, frozenset(self.labelled), delay, Desk(alone))
+
+    def stream(self) -> Stream:
+        """The log's pipeline before its first line."""
+        live = self.bundle.manifest.session
+        return Stream(self.bundle, whole_sessions(live) if self.whole else live)
+
+    def counts(self, alarms: Container[str]) -> Confusion:
+        """What the sessions that rang come to among the labelled ones."""
+        actual = np.array([self.labels.anomalous[session] for session in self.labelled])
+        return confusion(np.array([session in alarms for session in self.labelled]), actual)
+
+    def batches(self, stream: Stream) -> Iterator[tuple[Batch, int, int]]:
+        """Batches of the log with their first line and the one after their last; in the end a batch without lines, of
+        the sessions that are left. Each is made when it is asked for, by what ``stream`` judges by then."""
         for start, stop in chunks(self.bundle.source, self.lines, BATCH_LINES if self.whole else STREAMED_LINES):
             ends = [End(line - start, name) for name, line in self.last.items() if self.whole and start <= line < stop]
             ends.sort(key=lambda end: end.index)
@@ -171,14 +190,15 @@ class _Protocol:
         yield stream.close(), len(self.lines), len(self.lines)
 
 
-def _protocols(
+def ways(
     bundle: Bundle,
     lines: Sequence[str],
     labels: Labels,
     arrival: float,
     train_share: float | None,
     progress: Progress,
-) -> list[_Protocol]:
+) -> list[Way]:
+    """Whole sessions, and as streamed. Raises DataError where the test part has no labelled session."""
     share = float(bundle.manifest.provenance["train_share"]) if train_share is None else train_share
     share = 0.0 if share >= 1.0 else share
     records = split_log(bundle.source, lines, arrival)
@@ -192,6 +212,4 @@ def _protocols(
         ("whole session, each closed at its last line", True),
         (f"as streamed, idle {bundle.manifest.session.idle_s:.0f} s", False),
     )
-    return [
-        _Protocol(title, whole, bundle, lines, labels, labelled, last, arrival, progress) for title, whole in titles
-    ]
+    return [Way(title, whole, bundle, lines, labels, labelled, last, arrival, progress) for title, whole in titles]

@@ -14,6 +14,7 @@ from models.judging import Judged, judge_batch, judge_frames, texts_of
 from models.parser import End, Events, Parser
 from models.record import Records, Rejection
 from models.sessions import Closing, LiveSessions, Rows, SessionSettings, Windows, watermarks
+from models.template.tree import TemplateTree
 from models.verdict import Verdict
 
 
@@ -50,6 +51,23 @@ class Stream:
             self._counting = Counting(self._frames.detector)
             self._counter = FrameCounter(self._frames.detector.chunk_s)
         self._largest = -np.inf
+
+    @property
+    def tree(self) -> TemplateTree:
+        """The template tree as the lines so far made it."""
+        return self._parser.tree
+
+    @property
+    def tail(self) -> int:
+        """Keys that are kept of a session, the newest."""
+        return self._settings.tail
+
+    def activate(self, bundle: Bundle) -> None:
+        """Judge by another version from the next batch on. What is remembered of sessions stays, as in the service;
+        teaching changes what detectors know, not what they read."""
+        self.judge = bundle.judge(exemplar_of=self._exemplar_of)
+        if self._frames is not None:
+            self._frames = bundle.frame_judge()
 
     def feed(
         self,

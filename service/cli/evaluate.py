@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -20,8 +20,11 @@ from training.evaluation import Protocol, stream_verdicts
 from training.evaluation import evaluate as run
 from training.logs import read_labels, read_lines
 from training.metrics import Confusion
-from training.prequential import Attacked, Replayed, attack, replay
+from training.prequential import GATHER, Attacked, Replayed, attack, replay
 from training.results.protocols import protocol_markdown, protocols_of
+
+if TYPE_CHECKING:
+    from training.learning.replayed import Relearned
 
 BUNDLES = "data/bundles"
 """Where bundles lie if nobody says otherwise."""
@@ -47,6 +50,10 @@ def evaluate(
         ),
     ] = None,
     delay: Annotated[int, typer.Option(help="Lines after which the simulated team answers")] = 0,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Also teach what the simulated team answers, as `tocsin learner` does")
+    ] = False,
+    gather: Annotated[int, typer.Option(help="Lines that pass from an answer to the version that learned it")] = GATHER,
     clicks: Annotated[int, typer.Option(help="Answers that the adversary gives at most")] = 200,
     alone: Annotated[
         int, typer.Option(help="Verdicts that one author may silence before a second agrees; -1: any number")
@@ -66,6 +73,9 @@ def evaluate(
         raise ConfigError(f"--feedback {feedback!r} is unknown; it is simulated or adversary, or absent")
     if feedback is not None and labels is None:
         raise ConfigError("simulated answers follow the labels: give --labels")
+    if learn and feedback != "simulated":
+        raise ConfigError("--learn teaches what a team answers: give --feedback simulated")
+    learned = _learning() if learn else None
     draw = _drawing() if plots is not None else None
     opened = open_bundle(bundle, root)
     truth = read_labels(labels) if labels else None
@@ -84,6 +94,12 @@ def evaluate(
                     opened, lines, truth, arrival, clicks, train_share=train_share, alone=allowed, progress=told
                 )
                 _show_attacked(bundle, attacked, json)
+                return
+            if learned is not None:
+                relearned = learned(
+                    opened, lines, truth, arrival, delay, gather, train_share=train_share, alone=allowed, progress=told
+                )
+                _show_relearned(bundle, relearned, json)
                 return
             replayed = replay(
                 opened, lines, truth, arrival, delay, train_share=train_share, alone=allowed, progress=told
@@ -118,6 +134,28 @@ def _show_replayed(bundle: str, replayed: Sequence[Replayed], json: bool) -> Non
             f"each false alarm ({found.repeated} for a cause already silenced)"
         )
         _print_counts(title, (("without feedback", found.without), ("with feedback", found.with_feedback)))
+
+
+def _show_relearned(bundle: str, relearned: "Sequence[Relearned]", json: bool) -> None:
+    """What a simulated team and a learner make of each protocol."""
+    if json:
+        print_json({"bundle": bundle, "protocols": [found.to_dict() for found in relearned]})
+        return
+    for found in relearned:
+        rules, rejected = found.rules, found.of_state("rejected")
+        title = (
+            f"{rules.title}; {found.clicks} clicks ({found.seconds} of a second author; by rules alone {rules.clicks}, "
+            f"{rules.seconds}), {rules.delay} lines after each false alarm ({found.repeated} for what was answered)"
+        )
+        counts = rules.without, rules.with_feedback, found.counts
+        _print_counts(title, list(zip(("without feedback", "rules alone", "rules and learning"), counts, strict=True)))
+        published = len(found.of_state("published"))
+        said = (
+            f"  candidates, {found.gather} lines after an answer: {published + len(rejected)} taught, {published} "
+            f"published, {len(rejected)} rejected; {found.retired} rules retired"
+        )
+        told = [f"  version {one.version} was rejected: {reason}" for one in rejected for reason in one.reasons]
+        Console().print("\n".join([said, *told]), markup=False, style="dim")
 
 
 def _show_attacked(bundle: str, attacked: Sequence[Attacked], json: bool) -> None:
@@ -171,6 +209,15 @@ def write_markdown(path: Path, protocols: Sequence[Mapping[str, Any]]) -> None:
         path.write_text("\n\n".join(map(protocol_markdown, protocols)) + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write tables to {path}: {error.strerror}") from error
+
+
+def _learning() -> "Callable[..., list[Relearned]]":
+    """What replays with a learner; it needs torch, and nothing else here does."""
+    try:
+        from training.learning.replayed import replay_learned
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"--learn needs {error.name}: pip install 'tocsin[train]' (see README, Training)") from error
+    return replay_learned
 
 
 def _drawing() -> Callable[[Sequence[Mapping[str, Any]], Path], object]:

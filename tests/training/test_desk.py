@@ -1,7 +1,9 @@
 """What is in force of simulated answers: the same account that the service keeps."""
 
+from models.lesson import Lesson
 from models.rules import Clause, Rule
 from training.desk import Desk
+from training.learning.answers import Answer
 
 
 def cause(number: int) -> Clause:
@@ -53,3 +55,18 @@ def test_nobody_waits_where_nobody_needs_a_second() -> None:
     desk.settle()
     assert silent(desk, 1) == [True]
     assert not desk.on_trial("r1")
+
+
+def test_a_learner_gets_what_no_one_author_said_alone_until_its_rule_is_retired() -> None:
+    desk = Desk(2)
+    seen = (Lesson("d", {"text": "x"}),)
+    for number in (1, 2):
+        desk.give(rule(number), "ada", seen)
+    assert not desk.lessons()
+    desk.second("r2")
+    assert desk.lessons() == [(Answer("r2", "false_positive", seen, frozenset({"d"})), rule(2))]
+    desk.retire(["r2"])
+    assert [(answer.id, own) for answer, own in desk.lessons()] == [("r2", None)]
+    assert silent(desk, 1, 2) == [True, False]
+    assert desk.holding(cause(2)) is None
+    assert [desk.answered(cause(number)) for number in (1, 2, 3)] == [True, True, False]

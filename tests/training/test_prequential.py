@@ -1,54 +1,29 @@
 """Simulated answers: a false cause rings until its click takes effect, and nothing else changes; who marks what is true
 hides little of it."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from models.bundle import Bundle
 from models.errors import DataError
-from models.source.config import Source
+from tests.golden import orders
 from training import operators, prequential
 from training.logs import Labels
 from training.prequential import Attacked, Replayed, attack, replay
 from training.train import Input, TrainSettings, train
 
 NOW = 2_000_000_000.0
-BEGAN = int(datetime(2024, 5, 1, tzinfo=UTC).timestamp())
-TRAINED = 60
-SHOP = Source.from_dict(
-    {
-        "name": "shop",
-        "header": {"kind": "regex", "pattern": r"^(?P<timestamp>\d+) (?P<order>\S+) (?P<message>.*)$"},
-        "timestamp": {"formats": ["epoch_s"]},
-        "session": {"fields": ["order"]},
-        "idle_s": 50.0,
-        "lateness_s": 0.0,
-    }
-)
-NORMAL = ("cart opened", "payment taken", "parcel sent")
-BENIGN = ("cart opened", "voucher used", "payment taken", "parcel sent")
-FAULT = ("cart opened", "payment taken", "payment taken", "payment taken", "parcel sent")
-
-
-def order(number: int, steps: tuple[str, ...]) -> list[str]:
-    return [f"{BEGAN + 100 * number + i} o{number} {text}" for i, text in enumerate(steps)]
 
 
 @pytest.fixture(scope="module")
 def log() -> tuple[list[str], Labels]:
-    """Normal orders; then a new but benign step that comes six times, and two faults."""
-    later = [BENIGN, NORMAL, BENIGN, FAULT, BENIGN, BENIGN, NORMAL, BENIGN, FAULT, BENIGN]
-    kinds = [NORMAL] * TRAINED + later
-    lines = [line for number, steps in enumerate(kinds) for line in order(number, steps)]
-    return lines, Labels({f"o{number}": steps is FAULT for number, steps in enumerate(kinds)}, {})
+    return orders.log()
 
 
 @pytest.fixture(scope="module")
 def bundle(log: tuple[list[str], Labels]) -> Bundle:
     lines, labels = log
-    settings = TrainSettings(train_share=(TRAINED + 0.5) / 70, detectors=("new_event", "length", "count_vector"))
-    return train(SHOP, Input(lines, {}, labels, NOW), settings, version="1", tree_id="t", created=1.0)
+    settings = TrainSettings(train_share=orders.SHARE, detectors=("new_event", "length", "count_vector"))
+    return train(orders.source(), Input(lines, {}, labels, NOW), settings, version="1", tree_id="t", created=1.0)
 
 
 def whole(bundle: Bundle, log: tuple[list[str], Labels], delay: int) -> Replayed:
@@ -83,7 +58,7 @@ def struck(log: tuple[list[str], Labels]) -> tuple[list[str], Labels]:
 
 
 def attacked(bundle: Bundle, struck: tuple[list[str], Labels], **how: int | None) -> Attacked:
-    return attack(bundle, struck[0], struck[1], NOW, 200, train_share=(TRAINED + 0.5) / 70, **how)[0]
+    return attack(bundle, struck[0], struck[1], NOW, 200, train_share=orders.SHARE, **how)[0]
 
 
 def test_an_author_who_marks_what_is_true_hides_what_he_may_silence_alone(

@@ -1,6 +1,7 @@
 """`tocsin evaluate` prints both protocols, for people and as JSON, and writes every verdict if asked."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,23 @@ def test_simulated_answers_are_told_for_both_protocols(run: CliRunner, workplace
         ["evaluate", str(bundle), "--logs", str(workplace.log), "--labels", str(workplace.labels), "--feedback", "x"],
     )
     assert "simulated or adversary" in str(done.exception)
+
+
+def test_what_is_learned_is_told_beside_rules_alone(
+    run: CliRunner, workplace: Workplace, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("--feedback", "simulated", "--learn", "--gather", "0", "--alone", "-1")
+    told = json.loads(evaluated(run, workplace, str(bundle), *asked, "--json"))
+    named = ["ensemble", "ensemble, feedback", "ensemble, feedback learned"]
+    assert [[row["detector"] for row in protocol["rows"]] for protocol in told["protocols"]] == [named, named]
+    learning = told["protocols"][0]["learning"]
+    assert learning["gather_lines"] == 0
+    assert learning["candidates"] == learning["published"] + learning["rejected"] == len(learning["rounds"])
+    shown = evaluated(run, workplace, str(bundle), *asked)
+    assert shown.count("rules and learning") == 2
+    assert shown.count("candidates, 0 lines after an answer") == 2
+    arguments = ["evaluate", str(bundle), "--logs", str(workplace.log), "--labels", str(workplace.labels), "--learn"]
+    assert "--feedback simulated" in str(run.invoke(app, arguments).exception)
+    monkeypatch.setitem(sys.modules, "training.learning.replayed", None)
+    refused = run.invoke(app, [*arguments, "--feedback", "simulated"])
+    assert "pip install" in str(refused.exception)
