@@ -23,10 +23,10 @@ class Masker:
     """
 
     def __init__(self, masks: Sequence[Mask]) -> None:
-        steps = [(mask.pattern, _replacement(mask)) for mask in masks] + [(_WHITE_SPACE, " ")]
+        self._masks = steps = [(mask.pattern, _replacement(mask)) for mask in masks] + [(_WHITE_SPACE, " ")]
         self._steps = [pl.col("message").str.replace_all(*step) for step in steps]
         # All steps from the n-th on as one expression: polars then pays for one call, not for each.
-        self._from = [_chain(steps[start:]).str.strip_chars() for start in range(len(steps))]
+        self._from = [_chain(steps[start:], pl.col("message")).str.strip_chars() for start in range(len(steps))]
 
     def mask(self, messages: pl.Series) -> pl.Series:
         """String [n] to String [n]; each message by itself, whatever stands beside it."""
@@ -40,14 +40,17 @@ class Masker:
             messages = _apply(step, messages)
         return messages.str.strip_chars()
 
+    def expression(self, message: pl.Expr) -> pl.Expr:
+        """The same as one expression of a larger query: the quicker way for up to some thousand messages."""
+        return _chain(self._masks, message).str.strip_chars()
+
 
 def _replacement(mask: Mask) -> str:
     keeps = "keep" in regex.groups(mask.pattern)
     return f"${{keep}}<{mask.name}>" if keeps else f"<{mask.name}>"
 
 
-def _chain(steps: Sequence[tuple[str, str]]) -> pl.Expr:
-    expression = pl.col("message")
+def _chain(steps: Sequence[tuple[str, str]], expression: pl.Expr) -> pl.Expr:
     for pattern, replacement in steps:
         expression = expression.str.replace_all(pattern, replacement)
     return expression

@@ -6,7 +6,7 @@ timestamp stands.
 
 import datetime as dt
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import polars as pl
@@ -32,6 +32,7 @@ _ISO = (
 _YEARS_BACK = 8
 
 Float64 = NDArray[np.float64]
+_Column = TypeVar("_Column", pl.Series, pl.Expr)
 
 
 def has_year(pattern: str) -> bool:
@@ -110,17 +111,31 @@ def _read(column: pl.Series, pattern: str, settings: "Timestamp", arrival: Float
         return _epoch(column, pattern)
     if has_year(pattern) or isinstance(settings.year, int):
         year = settings.year if isinstance(settings.year, int) else None
-        return _seconds(_strptime(column, pattern, year), settings.timezone)
+        return epoch_seconds(_strptime(column, pattern, year), settings.timezone)
     return _nearest_year(column, pattern, settings.timezone, arrival)
 
 
-def _strptime(column: pl.Series, pattern: str, year: int | None) -> pl.Series:
+def moment(column: pl.Expr, settings: "Timestamp") -> pl.Expr | None:
+    """Datetime of a String column by the first of the formats, null where it does not read; None where that format says
+    no year, or has a name."""
+    pattern = settings.formats[0]
+    if pattern in _NAMED or not (has_year(pattern) or isinstance(settings.year, int)):
+        return None
+    return _strptime(column, pattern, settings.year if isinstance(settings.year, int) else None)
+
+
+def is_universal(settings: "Timestamp") -> bool:
+    """Whether the first format's times are UTC as they stand: it says a zone, or naive ones are UTC's."""
+    return settings.timezone == "UTC" or _ZONE.search(settings.formats[0]) is not None
+
+
+def _strptime(column: _Column, pattern: str, year: int | None) -> _Column:
     """Datetime [n], null where it does not read; the year goes in front where the pattern has none."""
     if year is not None and not has_year(pattern):
-        column, pattern = f"{year:04d} " + column, "%Y " + pattern
-    if _ZONE.search(pattern):
-        return column.str.to_datetime(pattern, time_unit="us", time_zone="UTC", strict=False)
-    return column.str.to_datetime(pattern, time_unit="us", strict=False)
+        text = f"{year:04d} "
+        column, pattern = (text + column if isinstance(column, pl.Series) else pl.lit(text) + column), "%Y " + pattern
+    zone = "UTC" if _ZONE.search(pattern) else None
+    return column.str.to_datetime(pattern, time_unit="us", time_zone=zone, strict=False)
 
 
 def _nearest_year(column: pl.Series, pattern: str, timezone: str, arrival: Float64) -> Float64:
@@ -134,7 +149,7 @@ def _nearest_year(column: pl.Series, pattern: str, timezone: str, arrival: Float
     for back in range(_YEARS_BACK + 1):
         for year in np.unique(years[open_rows]).tolist():
             rows = open_rows[years[open_rows] == year]
-            found = _seconds(_strptime(column.gather(rows), pattern, year - back), timezone)
+            found = epoch_seconds(_strptime(column.gather(rows), pattern, year - back), timezone)
             found[found > latest[rows]] = np.nan
             seconds[rows] = found
         open_rows = open_rows[np.isnan(seconds[open_rows])]
@@ -146,7 +161,7 @@ def _nearest_year(column: pl.Series, pattern: str, timezone: str, arrival: Float
     return seconds
 
 
-def _seconds(moments: pl.Series, timezone: str) -> Float64:
+def epoch_seconds(moments: pl.Series, timezone: str) -> Float64:
     """Datetime [n], naive ones in ``timezone``, to float64 [n] seconds; NaN for null."""
     if moments.dtype.time_zone is not None:  # type: ignore[attr-defined]
         return _physical(moments)
@@ -183,7 +198,7 @@ def _iso(column: pl.Series, timezone: str) -> Float64:
     seconds = _physical(moments)
     naive = parts["naive"].is_not_null().to_numpy()
     if naive.any() and timezone != "UTC":
-        seconds[naive] = _seconds(moments.filter(naive), timezone)
+        seconds[naive] = epoch_seconds(moments.filter(naive), timezone)
     return np.asarray(seconds + fraction - sign * (hours * 3600 + minutes * 60), dtype=np.float64)
 
 

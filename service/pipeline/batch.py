@@ -41,6 +41,9 @@ from service.state.windows import Appended, StoredSessions
 P = ParamSpec("P")
 T = TypeVar("T")
 
+AT_ONCE = 8
+"""Lines whose text is read without a worker thread: waking one takes about as long as the work."""
+
 Follow = Callable[[LiveSource, Began], Awaitable[None]]
 """Brings a source's replica to the versions that a batch was told to use."""
 
@@ -85,18 +88,19 @@ class BatchProcess:
         merged = merge([job.request for job in jobs], live.source)
         batch_id = jobs[0].request.batch_id
         self._metrics.batch_lines.labels(live.name).observe(len(merged.lines))
-        records = await self._stage("split", self._split, merged, arrival)
+        at_once = len(merged.lines) <= AT_ONCE
+        records = await self._stage("split", at_once, self._split, merged, arrival)
         newest = float(records.time.max()) if len(records) else -np.inf
         began = await watermark.begin(self._redis, live.name, batch_id, newest, arrival, live.given)
         await self._follow(live, began)
         rules = live.rules_of(began.rules)
-        ids = await self._stage("match", live.parser.match, records)
+        ids = await self._stage("match", at_once, live.parser.match, records)
         unmatched = int((ids == NO_TEMPLATE).sum())
         ids = await self._templates.learn(live, records, ids, arrival)
         events = live.parser.events(records, ids, merged.ends)
         notes = None
         if live.judge is not None and live.settings.notes.stored:
-            notes = await self._stage("notes", live.judge.notes, records, events, live.tokens_of)
+            notes = await self._stage("notes", at_once, live.judge.notes, records, events, live.tokens_of)
         appended, rows = await self._append(events, notes, began, batch_id)
         self._metrics.late.labels(live.name).inc(await self._frames.count(records, began.prior_max, batch_id))
         # Encoded in the same thread, before it is known whether the report is stored: without that nothing is sent.
@@ -205,10 +209,10 @@ class BatchProcess:
         self._metrics.late.labels(name).inc(len(np.unique(events.index[late])))
         self._metrics.templates.labels(name).set(len(self.live.tree))
 
-    async def _stage(self, name: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run CPU work in a worker thread and note how long it took."""
+    async def _stage(self, name: str, at_once: bool, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run CPU work, in a worker thread unless it is over ``at_once``, and note how long it took."""
         began = perf_counter()
-        result = await self._thread(work, *args, **kwargs)
+        result = work(*args, **kwargs) if at_once else await self._thread(work, *args, **kwargs)
         self._metrics.stage_seconds.labels(name).observe(perf_counter() - began)
         return result
 

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -220,3 +221,64 @@ def test_line_from_the_far_future_is_rejected_and_costs_only_itself() -> None:
     assert records.message.to_list() == ["now"]
     assert [rejection.index for rejection in records.rejected] == [1]
     assert "after it arrived" in records.rejected[0].error
+
+
+GOOD = {
+    "hdfs": [
+        "081109 203518 143 INFO dfs.DataNode$DataXceiver: Receiving block blk_-160 src: /10.0.0.1:5 dest: /10.0.0.2:50",
+        "081109 203519 26 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.3:50010 to delete  blk_7 blk_-160 blk_7\r",
+        "081109 203520 26 WARN dfs.FSNamesystem: blk_12\tis  at /user/root/part-0 é",
+    ],
+    "postgres": [
+        "2026-11-22 10:00:00.123 UTC [41] 6743f0aa.29 shop@shop web LOG:  statement: SELECT 1",
+        '2026-11-22 10:00:00.124 UTC [42] 6743f0ab.2a ERROR:  relation "none" does not exist at character 15',
+        "2026-11-22 10:00:01.000 UTC [41] 6743f0aa.29 shop@shop web LOG:  duration: 0.5 ms",
+    ],
+}
+FLAWED = [
+    "", "   ", "nonsense", "\tat java.lang.Thread", "081109 209918 143 INFO dfs.DataNode: blk_1 at no such time",
+    "081109 203518 143 INFO dfs.DataNode: names no block", "381109 203518 1 INFO dfs.A: blk_3 is far ahead",
+    "2026-11-22 10:00:00.123 UTC [41] 6743f0aa.29 shop@shop web LOG:  " + "x" * 300,
+]  # fmt: skip
+
+
+@given(
+    preset=st.sampled_from(sorted(GOOD)),
+    picks=st.lists(st.integers(0, 2), min_size=1, max_size=12),
+    flaws=st.lists(st.tuples(st.integers(0, 12), st.sampled_from(FLAWED)), max_size=2),
+    zone=st.sampled_from(["UTC", "+02:00", "Europe/Berlin"]),
+    over=st.sampled_from(["message", "line"]),
+)
+@settings(deadline=None, max_examples=150)
+def test_the_quick_way_and_the_careful_one_come_to_the_same(
+    preset: str, picks: list[int], flaws: list[tuple[int, str]], zone: str, over: str
+) -> None:
+    plain = Source.load(preset).to_dict()
+    plain["timestamp"] = {**dict(plain["timestamp"]), "timezone": zone}  # type: ignore[call-overload]
+    plain["max_line_bytes"] = 256
+    if preset == "hdfs":
+        plain["session"] = {"pattern": "blk_-?[0-9]+", "over": over}
+    split = Splitter(Source.from_dict(plain))
+    lines = [GOOD[preset][pick] for pick in picks]
+    for place, flaw in flaws:
+        lines.insert(place, flaw)
+    arrival = 1_796_000_000.0
+    quick = split.split(lines, arrival)
+    careful = split.split_carefully(pl.Series(lines, dtype=pl.String), arrival)
+    assert rows(quick) == rows(careful)
+    assert errors(quick) == errors(careful)
+    assert quick.fields.columns == careful.fields.columns
+    for column in ("message", "masked", "session"):
+        assert getattr(quick, column).dtype == getattr(careful, column).dtype == pl.String
+    assert quick.session_record.dtype == careful.session_record.dtype == np.int64
+
+
+@pytest.mark.parametrize("preset", sorted(GOOD))
+def test_what_is_well_formed_takes_the_quick_way(preset: str) -> None:
+    """Or the property above would hold nothing against anything."""
+    quick = Splitter(Source.load(preset))._wellformed
+    assert quick is not None
+    lines = pl.Series(GOOD[preset], dtype=pl.String)
+    records = quick.read(lines, np.full(len(lines), 1_796_000_000.0))
+    assert records is not None
+    assert len(records) == len(lines)
