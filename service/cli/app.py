@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from models.errors import TocsinError
-from service.cli import bundles, datasets, demo, evaluate, learner, parse, replay, serve, sources, train
+from service.cli import bundles, datasets, demo, evaluate, init, learner, parse, replay, serve, sources, train
 from service.cli.show import harmless
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("learner")(learner.learner)
 app.command("train")(train.train)
