@@ -10,9 +10,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from service.state.connection import redis_errors
+from service.state.connection import Word, exchange, redis_errors
 
-Arg = bytes | str | int | float
+Arg = Word
 
 
 class Script:
@@ -43,7 +43,4 @@ class Script:
             return replies
 
     async def _send(self, redis: Redis, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
-        async with redis.pipeline(transaction=False) as pipeline:
-            for keys, args in calls:
-                pipeline.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
-            return await pipeline.execute(raise_on_error=False)
+        return await exchange(redis, [("EVALSHA", self.sha, len(keys), *keys, *args) for keys, args in calls])
