@@ -7,16 +7,22 @@ order.
 For L1-normalised vectors a, b the distance sum|a-b| / sum max(a,b) depends only on their overlap o = sum min(a,b):
 sum|a-b| = 2 - 2o and sum max = 2 - o. Only keys that both hold add to the overlap, so a posting list for each key is
 all that is needed; keys unseen in training lower the overlap by their share without a dimension of their own.
+
+Vectors that people called normal later are learned beside training's. What a session departs in is always told from
+training's alone, so that a cause keeps its name in every version; a learned vector makes normal what departs as it
+does, as far as a rule about it would have reached (``models.rules``).
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
 from models.errors import DataError
+from models.rules import WIDENED
 from models.sessions import Float64, Int64
 
 # Counts divided by their greatest common divisor, in order of the template id: equal exactly where the normalised
@@ -54,11 +60,17 @@ class CountVector:
 
     name = "count_vector"
 
-    def __init__(self, vectors: Iterable[Mapping[int, int]]) -> None:
-        """``vectors``: counts {template id: count} of training sessions; equal mixes are kept once, the first one."""
+    def __init__(self, vectors: Iterable[Mapping[int, int]], learned: Iterable[Mapping[int, int]] = ()) -> None:
+        """``vectors``: counts {template id: count} of training sessions, ``learned`` of those that were called normal
+        later; equal mixes are kept once, the first one."""
         self._vectors: dict[Mix, dict[int, int]] = {}
         for vector in vectors:
             self._vectors.setdefault(mix_of(vector), dict(vector))
+        self._trained = len(self._vectors)
+        for vector in learned:
+            self._vectors.setdefault(mix_of(vector), dict(vector))
+        self._rows = list(self._vectors.values())
+        self._places = {mix: place for place, mix in enumerate(self._vectors)}
         postings: dict[int, tuple[list[int], list[float]]] = {}
         for row, mix in enumerate(self._vectors):
             total = sum(count for _, count in mix)
@@ -89,9 +101,26 @@ class CountVector:
         for row, session in enumerate(counts):
             mix = mix_of(session)
             if mix not in known:
-                known[mix] = 0.0 if not mix or mix in self._vectors else self._nearest_row(mix)[1]
+                normal = not mix or mix in self._vectors or self._learned(session)
+                known[mix] = 0.0 if normal else self._nearest_row(mix)[1]
             scores[row] = known[mix]
         return scores
+
+    def _learned(self, session: Mapping[int, int]) -> bool:
+        """Whether a session departs from training as a learned vector does."""
+        if not self._reach:
+            return False
+        departs, distance = self.departure(session)
+        return distance <= self._reach.get(departs, -1.0)
+
+    @cached_property
+    def _reach(self) -> dict[tuple[str, ...], float]:
+        """Departures of the learned vectors, and up to which distance each is normal."""
+        found: dict[tuple[str, ...], float] = {}
+        for vector in self._rows[self._trained :]:
+            departs, distance = self.departure(vector)
+            found[departs] = max(found.get(departs, 0.0), WIDENED * distance)
+        return found
 
     def nearest(self, counts: Mapping[int, int]) -> Nearest:
         """The training vector nearest to a session that holds at least one event, and where the two differ."""
@@ -101,7 +130,7 @@ class CountVector:
         if mix in self._vectors:
             return Nearest(0.0, self._vectors[mix], ())
         row, distance = self._nearest_row(mix)
-        train = list(self._vectors.values())[row]
+        train = self._rows[row]
         scale = sum(counts.values()) / sum(train.values())
         differences = [
             Difference(key, counts.get(key, 0), train.get(key, 0) * scale) for key in counts.keys() | train.keys()
@@ -113,21 +142,25 @@ class CountVector:
     def departure(self, counts: Mapping[int, int]) -> tuple[tuple[str, ...], float]:
         """Which templates a session holds that its nearest training vector lacks (new), lacks (gone), and holds more or
         fewer of, as ``template:which`` in order of the template; and the distance. A training vector is taken as often
-        as its events go into the session's, at least once."""
-        if not any(counts.values()):
+        as its events go into the session's, at least once. Learned ones are left aside."""
+        mix = mix_of(counts)
+        if not mix:
             return (), 0.0
-        nearest = self.nearest(counts)
-        times = max(1, sum(counts.values()) // sum(nearest.counts.values()))
+        place = self._places.get(mix, self._trained)
+        row, apart = (place, 0.0) if place < self._trained else self._nearest_row(mix, self._trained)
+        nearest = self._rows[row]
+        times = max(1, sum(counts.values()) // sum(nearest.values()))
         found = []
-        for key in sorted(counts.keys() | nearest.counts.keys()):
-            have, expected = counts.get(key, 0), times * nearest.counts.get(key, 0)
+        for key in sorted(counts.keys() | nearest.keys()):
+            have, expected = counts.get(key, 0), times * nearest.get(key, 0)
             if have != expected:
                 which = "new" if not expected else "gone" if not have else "more" if have > expected else "fewer"
                 found.append(f"{key}:{which}")
-        return tuple(found), nearest.distance
+        return tuple(found), apart
 
-    def _nearest_row(self, mix: Mix) -> tuple[int, float]:
-        """Row and distance of the nearest training vector for a mix that equals none of them."""
+    def _nearest_row(self, mix: Mix, first: int | None = None) -> tuple[int, float]:
+        """Row and distance of the nearest of the ``first`` vectors (None: of all) for a mix that equals none of
+        them."""
         total = sum(count for _, count in mix)
         overlap = np.zeros(len(self._vectors), dtype=np.float64)
         for key, count in mix:
@@ -135,14 +168,14 @@ class CountVector:
             if posting is not None:
                 rows, shares = posting
                 overlap[rows] += self._weight(key) * np.minimum(shares, count / total)
-        return self._least(mix, overlap)
+        return self._least(mix, overlap[:first])
 
     def _weight(self, _key: int) -> float:
         """What a share of this template counts."""
         return 1.0
 
     def _least(self, _mix: Mix, overlap: Float64) -> tuple[int, float]:
-        """Row and distance of the nearest training vector by the mix's ``overlap`` float64 [vectors] with each."""
+        """Row and distance of the nearest vector by the mix's ``overlap`` float64 [k] with each of the first k."""
         row = int(np.argmax(overlap))
         best = float(overlap[row])
         return row, max(SMALLEST, (2.0 - 2.0 * best) / (2.0 - best))
@@ -158,15 +191,24 @@ class CountVector:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists: for each training vector its template ids and their counts."""
-        vectors = list(self._vectors.values())
-        return {"keys": [list(v) for v in vectors], "counts": [list(v.values()) for v in vectors]}
+        """Plain lists: for each vector its template ids and their counts; and how many of them, the last ones, were
+        learned, where any were."""
+        state: dict[str, Any] = {
+            "keys": [list(vector) for vector in self._rows], "counts": [list(vector.values()) for vector in self._rows]
+        }  # fmt: skip
+        learned = len(self._rows) - self._trained
+        return state | ({"learned": learned} if learned else {})
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
-        return cls(
-            dict(zip(keys, counts, strict=True)) for keys, counts in zip(state["keys"], state["counts"], strict=True)
-        )
+        return cls(*vectors_of(state))
+
+
+def vectors_of(state: Mapping[str, Any]) -> tuple[list[dict[int, int]], list[dict[int, int]]]:
+    """Vectors of a plain state: training's, and the learned ones."""
+    vectors = [dict(zip(*pair, strict=True)) for pair in zip(state["keys"], state["counts"], strict=True)]
+    trained = len(vectors) - int(state.get("learned", 0))
+    return vectors[:trained], vectors[trained:]
 
 
 def count_keys(session: Int64) -> dict[int, int]:

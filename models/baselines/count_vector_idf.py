@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from models.baselines.count_vector import SMALLEST, CountVector, Mix, count_keys
+from models.baselines.count_vector import SMALLEST, CountVector, Mix, count_keys, vectors_of
 from models.errors import DataError
 from models.sessions import Float64, Int64
 
@@ -28,10 +28,15 @@ class CountVectorIdf(CountVector):
 
     name = "count_vector_idf"
 
-    def __init__(self, vectors: Iterable[Mapping[int, int]], weights: Mapping[int, float]) -> None:
-        """``vectors``: counts {template id: count} of training sessions; ``weights``: of each of their templates.
-        Raises DataError for a template without a weight and for a weight that is no positive number."""
-        super().__init__(vectors)
+    def __init__(
+        self,
+        vectors: Iterable[Mapping[int, int]],
+        weights: Mapping[int, float],
+        learned: Iterable[Mapping[int, int]] = (),
+    ) -> None:
+        """``vectors`` and ``learned``: counts {template id: count} of sessions; ``weights``: of each of their
+        templates. Raises DataError for a template without a weight and for a weight that is no positive number."""
+        super().__init__(vectors, learned)
         self._weights = dict(weights)
         if not all(0.0 < weight < math.inf for weight in self._weights.values()):
             raise DataError("count-vector detector with idf: a weight is not a positive number")
@@ -60,7 +65,7 @@ class CountVectorIdf(CountVector):
         return self._weights.get(key, UNSEEN_WEIGHT)
 
     def _least(self, mix: Mix, overlap: Float64) -> tuple[int, float]:
-        sizes = self._size(mix) + self._sizes
+        sizes = self._size(mix) + self._sizes[: len(overlap)]
         row = int(np.argmax(overlap / sizes))
         size, best = float(sizes[row]), float(overlap[row])
         return row, max(SMALLEST, (size - 2.0 * best) / (size - best))
@@ -76,5 +81,5 @@ class CountVectorIdf(CountVector):
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:
-        vectors = (dict(zip(*pair, strict=True)) for pair in zip(state["keys"], state["counts"], strict=True))
-        return cls(vectors, dict(zip(state["weighted"], state["weights"], strict=True)))
+        vectors, learned = vectors_of(state)
+        return cls(vectors, dict(zip(state["weighted"], state["weights"], strict=True)), learned)

@@ -62,7 +62,8 @@ def _wider_range(state: State, seen: Sequence[Seen]) -> State:
 def _more_vectors(state: State, seen: Sequence[Seen]) -> State:
     keys = [[key for key, _ in one["counts"]] for one in seen]
     counts = [[count for _, count in one["counts"]] for one in seen]
-    return {**state, "keys": state["keys"] + keys, "counts": state["counts"] + counts}
+    learned = state.get("learned", 0) + len(seen)
+    return {**state, "keys": state["keys"] + keys, "counts": state["counts"] + counts, "learned": learned}
 
 
 def _more_weighted_vectors(state: State, seen: Sequence[Seen]) -> State:

@@ -107,3 +107,27 @@ def test_it_explains_in_template_ids_and_plain_numbers() -> None:
         {"template_id": 1, "count": 3, "expected": 2.0},
         {"template_id": 2, "count": 1, "expected": 2.0},
     ]
+
+
+def test_what_was_learned_is_normal_as_far_as_a_rule_about_it_reached() -> None:
+    trained = CountVector([{1: 4, 2: 2}])
+    lesson, like, beyond, other = {1: 4, 2: 2, 3: 2}, {1: 4, 2: 2, 3: 1}, {1: 4, 2: 2, 3: 9}, {1: 4, 2: 2, 4: 2}
+    detector = CountVector([{1: 4, 2: 2}], [lesson])
+    assert detector.score_counts([lesson, like]).tolist() == [0.0, 0.0]
+    raws = detector.score_counts([beyond, other])
+    assert (raws > 0.0).all()
+    # Nearer to the learned one, and called what it was called before.
+    assert (raws <= trained.score_counts([beyond, other])).all()
+    sessions = (lesson, like, beyond, other, {1: 4, 2: 2})
+    assert [detector.departure(one) for one in sessions] == [trained.departure(one) for one in sessions]
+
+
+def test_what_was_learned_is_written_and_read_back() -> None:
+    detector = CountVector([{1: 4, 2: 2}], [{1: 8, 2: 4}, {1: 1, 3: 1}, {1: 2, 3: 2}])
+    state = json.loads(json.dumps(detector.to_dict()))
+    assert (len(detector), state["learned"]) == (2, 1)
+    assert "learned" not in CountVector([{1: 1}]).to_dict()
+    sessions = [{1: 1, 3: 1}, {1: 5, 3: 4, 2: 1}, {1: 9}]
+    restored = CountVector.from_dict(state)
+    assert restored.score_counts(sessions).tolist() == detector.score_counts(sessions).tolist()
+    assert [restored.departure(one) for one in sessions] == [detector.departure(one) for one in sessions]

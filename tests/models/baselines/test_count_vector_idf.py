@@ -77,3 +77,18 @@ def test_training_without_an_event_is_refused() -> None:
 def test_weights_that_cannot_be_are_refused(weights: dict[int, float]) -> None:
     with pytest.raises(DataError, match="weight"):
         CountVectorIdf([{1: 1}], weights)
+
+
+def test_what_was_learned_is_normal_and_departures_are_told_from_training() -> None:
+    trained = CountVectorIdf.fit(TRAIN)
+    state = {**trained.to_dict(), "weighted": [1, 2, 3, 9], "learned": 1}
+    state = {**state, "weights": [*trained.to_dict()["weights"], 1.0]}
+    state["keys"], state["counts"] = [*state["keys"], [1, 2, 9]], [*state["counts"], [1, 1, 2]]
+    detector = CountVectorIdf.from_dict(json.loads(json.dumps(state)))
+    assert detector.to_dict() == state
+    lesson, like, other = {1: 1, 2: 1, 9: 2}, {1: 2, 2: 2, 9: 3}, {1: 1, 9: 9}
+    raws = detector.score_counts([lesson, like, other])
+    assert (raws > 0.0).tolist() == [False, False, True]
+    assert [detector.departure(one) for one in (lesson, like, other)] == [
+        trained.departure(one) for one in (lesson, like, other)
+    ]
