@@ -101,10 +101,13 @@ def test_answers_shows_a_team_and_an_adversary_beside_no_answers(pictures: Pictu
     assert [own["delay_lines"] for own in split["team"]] == [0, 0, 200, 200]
     text = answers.show({"splits": [split]}, "a command", pictures)
     team = [line for line in text.splitlines() if line.startswith("| first 90% train | whole session")]
-    assert [line.split(" | ")[2] for line in team[:3]] == [
-        "no answers", "0 lines after it rang", "200 lines after it rang"
+    assert [line.split(" | ")[2] for line in team[:5]] == [
+        "no answers", "0 lines after it rang", "0 lines after it rang, and learned", "200 lines after it rang",
+        "200 lines after it rang, and learned",
     ]  # fmt: skip
-    assert " | 1.000 (1) | " in team[3]
+    assert " | 1.000 (1) | " in team[5]
+    assert [own.get("learning", {}).get("gather_lines") for own in split["team"]] == [1000, None, 1000, None]
+    assert "What was learned of it" in text
     assert text.count("a command") == 1
 
 
