@@ -124,6 +124,21 @@ class Metrics:
             ["source", "version", "change"],
             registry=registry,
         )
+        self.intake_messages = Counter(
+            "tocsin_intake_messages",
+            "Messages of syslog and Kafka that could be read",
+            ["listener"],
+            registry=registry,
+        )
+        self.intake_dropped = Counter(
+            "tocsin_intake_dropped",
+            "Messages of syslog and Kafka that are not judged, by reason",
+            ["listener", "reason"],
+            registry=registry,
+        )
+        self.syslog_connections = Gauge(
+            "tocsin_syslog_connections", "Open syslog connections", multiprocess_mode="livesum", registry=registry
+        )
         self.redis_up = Gauge(
             "tocsin_redis_up", "1 while Redis answers", multiprocess_mode="livemin", registry=registry
         )

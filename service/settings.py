@@ -42,6 +42,17 @@ class Settings(BaseSettings):
     intake_rules: Path | None = Field(
         None, description="YAML file that maps shippers' attributes, labels and fields to sources and sessions"
     )
+    syslog: str | None = Field(
+        None, description="where to take syslog: `udp://`, `tcp://`, `tls://HOST:PORT`, each with `?source=` if wanted"
+    )
+    syslog_cert: Path | None = Field(None, description="certificate (PEM, with its chain) for syslog over TLS")
+    syslog_key: Path | None = Field(None, description="its key, where the certificate's file does not hold it")
+    syslog_clients: Path | None = Field(
+        None, description="certificates of authorities (PEM); senders over TLS must then have a certificate of one"
+    )
+    syslog_max_bytes: int = Field(64 * 1024, ge=480, description="largest syslog message")
+    syslog_connections: int = Field(512, ge=1, description="connections for syslog in each worker process at most")
+    syslog_idle_s: float = Field(3600.0, gt=0, description="how long a syslog connection may be silent")
     drain_s: float = Field(20.0, gt=0, description="how long SIGTERM waits for accepted requests")
 
     feedback_per_minute: int = Field(30, ge=1, description="answers that one author may give a minute")
@@ -70,6 +81,11 @@ class Settings(BaseSettings):
         500_000, ge=0, description="distinct events and ended sessions that are kept of a source; 0: none"
     )
     spool_bytes: int = Field(256 * 2**20, ge=2**20, description="bytes that the samples of a source may take")
+
+    learning_lines: int = Field(
+        50_000, ge=1, description="lines of a source without a version from which on the learner trains the first one"
+    )
+    learning_sessions: int = Field(200, ge=50, description="sessions of them that must have closed")
 
     learner_gather_s: float = Field(2.0, ge=0, description="how long the learner waits for further answers")
     learner_every_s: float = Field(1.0, gt=0, description="how often the learner looks for answers")

@@ -15,6 +15,7 @@ from service.api.stream import IncidentFeed
 from service.core import Core
 from service.errors import http_status
 from service.intake.routing import Routing
+from service.listen.syslog import SyslogServer
 from service.page.page import Page
 
 ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, health)
@@ -23,14 +24,16 @@ BY_HAND = (feedback, sources, models)
 
 
 def create_app(core: Core) -> FastAPI:
-    """The application over a composed core, which it starts and drains. Raises ConfigError for wrong intake rules."""
+    """The application over a composed core, which it starts and drains. Raises ConfigError for wrong intake."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await core.start()
         try:
+            await app.state.syslog.start()
             yield
         finally:
+            await app.state.syslog.stop(core.settings.drain_s)
             await app.state.feed.close()
             await core.stop()
 
@@ -39,6 +42,7 @@ def create_app(core: Core) -> FastAPI:
     app.state.feed = IncidentFeed(core)
     app.state.page = Page(core)
     app.state.routing = Routing.load(core.settings.intake_rules)
+    app.state.syslog = SyslogServer(core, app.state.routing)
     for module in ROUTERS:
         app.include_router(module.router, dependencies=[Depends(own_page)] if module in BY_HAND else [])
     app.add_exception_handler(TocsinError, _tocsin_error)

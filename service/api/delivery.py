@@ -97,7 +97,7 @@ async def deliver(
         excess = Failure(BAD, f"names more than {MAX_SOURCES} sources in one request; map them to fewer")
         failures.update((entry.index, excess) for entry in entries)
     results = await asyncio.gather(
-        *(_deliver_to(core, routing, source, entries, len(body), digest) for source, entries in taken),
+        *(deliver_to(core, routing, source, entries, len(body), digest) for source, entries in taken),
         return_exceptions=True,
     )
     for result in results:
@@ -128,9 +128,10 @@ def first_passing(failures: Mapping[int, Failure]) -> Failure | None:
     return next((failure for failure in failures.values() if failure.passes), None)
 
 
-async def _deliver_to(
+async def deliver_to(
     core: Core, routing: Routing, source: str, entries: list[Entry], size: int, digest: bytes | None
 ) -> dict[int, Failure]:
+    """Hand entries to one source; what failed, by index. Under the same ``digest`` they are judged once."""
     try:
         live = await core.sources.get(source)
         request = await off_loop(size, build, live.source, entries, routing)

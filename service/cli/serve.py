@@ -18,6 +18,7 @@ from service.api.app import create_app
 from service.core import Core
 from service.exposition import shared
 from service.intake.routing import Routing
+from service.listen.address import check
 from service.settings import Settings, load_settings
 from service.state.embedded import EmbeddedRedis
 
@@ -32,6 +33,7 @@ def serve(
     settings = load_settings(config, host=host, port=port, workers=workers)
     # Here, or every worker would end by them, and be started again.
     Routing.load(settings.intake_rules)
+    check(settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

@@ -41,7 +41,8 @@ class Entry:
 
     ``index`` is its place in the request. ``time_ns`` is when it happened, in nanoseconds since the epoch, and stands
     above the line's own timestamp; ``seen_ns`` is when a shipper saw it, and serves where the line has none.
-    ``document`` is the JSON object that the line was taken from, for sources that read JSON.
+    ``document`` is the JSON object that the line was taken from, for sources that read JSON. ``written`` gives the line
+    with its header, and the time that stands above that, for sources that read one of the forms of ``intake.syslog``.
     """
 
     index: int
@@ -50,6 +51,7 @@ class Entry:
     time_ns: int | None = None
     seen_ns: int | None = None
     document: str | None = None
+    written: Callable[[int], tuple[str, int | None]] | None = None
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from models.source.config import Source
+from service.intake import syslog
 from service.intake.entry import Entry
 from service.intake.routing import Routing
 from service.pipeline.request import IngestRequest, LineError
@@ -15,7 +16,8 @@ def build(source: Source, entries: Sequence[Entry], routing: Routing) -> IngestR
     """The request for n entries; places in it are positions among the entries.
 
     A time that the sender gave stands above the line's own timestamp; when a shipper saw the line serves only where the
-    source reads no timestamp. A source that reads JSON gets the whole document, unless the line is an object itself.
+    source reads no timestamp. A source that reads JSON gets the whole document, unless the line is an object itself;
+    one that reads syslog's header gets a syslog message with it.
     """
     lines: list[str] = []
     index: list[int] = []
@@ -24,17 +26,20 @@ def build(source: Source, entries: Sequence[Entry], routing: Routing) -> IngestR
     fields: list[Mapping[str, str] | None] = []
     rejected: list[LineError] = []
     whole = source.header.kind == "json"
+    form = syslog.form_read(source.header) if any(entry.written is not None for entry in entries) else None
     for position, entry in enumerate(entries):
         session = routing.session(source.name, entry.labels)
         named = {} if session is not None else _fields(source, entry)
         if len((session or "/".join(named.values())).encode()) > MAX_SESSION_BYTES:
             rejected.append(LineError(position, f"its session is over {MAX_SESSION_BYTES} bytes"))
             continue
-        time_ns = entry.time_ns
+        line, time_ns = entry.line, entry.time_ns
+        if form is not None and entry.written is not None:
+            line, time_ns = entry.written(form)
         if time_ns is None and source.timestamp is None:
             time_ns = entry.seen_ns
         document = None if not whole or entry.line.lstrip().startswith("{") else entry.document
-        lines.append(entry.line if document is None else document)
+        lines.append(line if document is None else document)
         index.append(position)
         sessions.append(session)
         times.append(None if time_ns is None else time_ns / 1e9)

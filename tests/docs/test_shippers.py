@@ -25,7 +25,7 @@ def test_a_configuration_reads_and_names_source_and_address(path: Path) -> None:
     routes = {route.path for module in ROUTERS for route in module.router.routes if isinstance(route, APIRoute)}
     addresses = re.findall(r"http://tocsin:8000([^\s\"']*)", text)
     assert all(address in routes | {""} for address in addresses)
-    assert addresses or "host: tocsin" in text
+    assert addresses or "host: tocsin" in text or 'target="tocsin"' in text
 
 
 def test_the_rules_that_are_shown_are_rules() -> None:

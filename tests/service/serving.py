@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import orjson
+from fastapi import FastAPI
 
 import training.sample
 from models.bundle import Bundle
@@ -118,6 +119,7 @@ class Replica:
 
     core: Core
     http: httpx.AsyncClient
+    app: FastAPI
 
     async def ingest(self, source: str, lines: Sequence[str], **how: Any) -> dict[str, Any]:
         """Verdicts of a batch of lines that must be taken."""
@@ -166,7 +168,7 @@ async def running(
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://tocsin", timeout=PATIENCE_S) as http,
     ):
-        yield Replica(core, http)
+        yield Replica(core, http, app)
 
 
 async def until(happened: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
