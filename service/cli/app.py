@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from models.errors import TocsinError
-from service.cli import bundles, datasets, demo, evaluate, init, learner, parse, replay, serve, sources, train
+from service.cli import bundles, datasets, demo, evaluate, init, learner, parse, replay, serve, sources, tail, train
 from service.cli.show import harmless
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("learner")(learner.learner)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("replay")(replay.replay)
+app.command("tail")(tail.tail)
 app.command("parse")(parse.parse)
 app.command("sources")(sources.sources)
 app.add_typer(bundles.app, name="bundles")

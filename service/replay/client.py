@@ -31,7 +31,7 @@ PAGE = 5_000
 """Verdicts asked for at a time."""
 
 Sleep = Callable[[float], Awaitable[None]]
-Wanted = Literal["all", "anomalous"]
+Wanted = Literal["all", "anomalous", "none"]
 
 
 class ReplayError(TocsinError):
@@ -109,11 +109,13 @@ class ServiceClient:
             f"the service has no source {shown(name)} (it has: {known}); PUT /sources/NAME configures one"
         )
 
-    async def ingest(self, body: bytes) -> Reply:
+    async def ingest(self, body: bytes, key: str | None = None) -> Reply:
         """Send a batch, again and again where the service asks for it. A request whose lines were all rejected is an
-        answer too. Raises ReplayError where the service refuses the batch, or does not take it in time."""
+        answer too. ``key`` stands for the run's own Idempotency-Key. Raises ReplayError where the service refuses the
+        batch, or does not take it in time."""
         number, self._sent = self._sent, self._sent + 1
-        key = hashlib.sha256(f"{self._run_id}\x1f{number}\x1f".encode() + body).hexdigest()[:40]
+        if key is None:
+            key = hashlib.sha256(f"{self._run_id}\x1f{number}\x1f".encode() + body).hexdigest()[:40]
         headers = {"content-type": "application/json", "idempotency-key": key}
         if self._compress:
             # Without the time, as a retry must send the same bytes.
