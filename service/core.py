@@ -31,6 +31,7 @@ from service.pipeline.answer import Answer, Wanted
 from service.pipeline.batch import BatchProcess
 from service.pipeline.closer import Closer
 from service.pipeline.frames import FrameCloser, FrameCounting
+from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
 from service.pipeline.request import IngestRequest
@@ -91,6 +92,7 @@ class Core:
             threads=settings.score_threads,
         )
         self._watch = everybody([self.spool.watch, self._shadows.watch])
+        self._learning = Learning(self.redis, self.spool.teach, settings.learning_lines)
         self.sources = Sources(
             self.redis,
             store,
@@ -103,6 +105,7 @@ class Core:
             self._serve,
             clock,
             self._shadows,
+            self._learning,
         )
         self.comparison = Comparison(self.sources, store, settings.spool, settings.provider, settings.score_threads)
         self._templates = templates
@@ -239,6 +242,7 @@ class Core:
             follow=self.sources.follow,
             frames=FrameCounting(live, frames=self._frames, judge_of=frame_judge, executor=self._executor),
             drift=self._drift,
+            learning=self._learning,
             metrics=self.metrics,
             executor=self._executor,
             watch=self._watch,

@@ -80,7 +80,10 @@ class Stream:
         """One batch of lines through every step; ``arrival`` in seconds since the epoch."""
         records = self._parser.split(lines, arrival, sessions, times)
         ids = self._parser.tree.assign(records.masked, None).ids
-        events = self._parser.events(records, ids, ends)
+        return self.take(records, self._parser.events(records, ids, ends))
+
+    def take(self, records: Records, events: Events) -> Batch:
+        """One batch that was parsed before, by the bundle's tree."""
         tally = self._counting.tally(records, self._largest, self._settings.lateness_s) if self._frames else None
         marks = watermarks(events.time, self._largest, self._settings.lateness_s)
         self._largest = float(events.time.max(initial=self._largest))

@@ -171,6 +171,21 @@ def train(
     """
     say("parse and mine")
     material = prepare(source, given, settings.train_share, tree_id, parsing)
+    return fit_and_seal(source, given, settings, material, version=version, created=created, say=say, fitting=fitting)
+
+
+def fit_and_seal(
+    source: Source,
+    given: Input,
+    settings: TrainSettings,
+    material: Material,
+    *,
+    version: str,
+    created: float,
+    say: Say = lambda _text: None,
+    fitting: Progress = quiet,
+) -> Bundle:
+    """Train every member on what was prepared and seal a bundle. Raises DataError where it is too little."""
     say(f"fit on {len(material.sessions)} normal sessions, {len(material.tree)} templates")
     names = [name for name in settings.fitted if name != TIMEFRAME]
     members = fit_members(names, material.corpus, settings.members, settings.seed, fitting)

@@ -141,6 +141,8 @@ def _by_preset(
         doubts.append("the timestamp names no year: the latest year is taken that is not ahead of its arrival")
     if timezone is None and preset not in ("nginx", "bgl", "thunderbird"):
         doubts.append("the timestamp names no time zone: UTC is assumed (--timezone says otherwise)")
+    if source.idle_s is not None:
+        doubts.append(f"a session ends after {source.idle_s:,.0f} s of silence, as the preset has it (idle_s)")
     why = {"format": f"the preset {preset} reads {share:.1%} of the lines"}
     return source, (), header_fields(source.header), preset, why, doubts
 

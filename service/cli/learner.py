@@ -1,4 +1,4 @@
-"""``tocsin learner``: learn from what people say, and publish what passes the gate."""
+"""``tocsin learner``: train first versions, learn from what people say, and publish what passes the gate."""
 
 import asyncio
 import logging
@@ -33,6 +33,7 @@ def learner(
 ) -> None:
     """Learn from feedback: fine-tune the detectors that were wrong, and make live what passes the gate.
 
+    A source that nothing judges yet gets its first version as soon as enough of its lines came in.
     Runs beside `tocsin serve` with the same settings; one learner works on a source at a time. Needs the extra `train`.
     """
     settings = load_settings(config)
@@ -50,7 +51,7 @@ async def _run(settings: Settings, url: str, once: bool, json: bool) -> None:
     redis = await connection.connect(url) if once else connection.open_client(url)
     learner = Learner(
         redis, BundleStore(settings.bundles), settings.spool, time.time, settings.learner_gather_s,
-        keep=settings.versions_kept,
+        keep=settings.versions_kept, first_lines=settings.learning_lines, first_sessions=settings.learning_sessions,
     )  # fmt: skip
     log.info("learning; %g s after a click at the earliest", settings.learner_gather_s)
     work = asyncio.create_task(_work(learner, json, None if once else settings.learner_every_s))

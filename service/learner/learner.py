@@ -6,11 +6,8 @@ taught (``training.learning``), nor how Redis keeps what is read here.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,50 +16,31 @@ from redis.asyncio import Redis
 
 from models.bundle import Bundle
 from models.bundles import BundleStore, next_version
-from models.errors import BundleError, DataError, StateError
+from models.errors import BundleError, DataError
 from models.spool.layout import Layout
 from models.spool.reader import Spooled, read_spool
 from models.template.change import Change
 from models.template.tree import TemplateTree
 from service.learner import reading
+from service.learner.first import FirstVersions
+from service.learner.lease import kept
+from service.learner.outcome import Outcome
 from service.learner.reading import Standing
 from service.pipeline.lineage import learned
 from service.pipeline.retention import prune_versions
-from service.state import keys, lessons, rules, sources, trees
+from service.state import lessons, rules, sources, trees
 from service.state.sources import Activation
 from training.learning.answers import Answer
 from training.learning.candidate import Candidate, Version, learn
 from training.learning.coverage import covered
 from training.learning.gate import judge_candidate
 from training.learning.sealing import with_gate
+from training.train import TrainSettings
 
 log = logging.getLogger("tocsin.learner")
 
-RENEW_EVERY_S = keys.LEARNER_LEASE_TTL_S / 4
 SPOOLED = 50_000
 """Distinct spooled events, and as many sessions, that teaching may rehearse and the gate judges by both versions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one round came to. ``state``: ``idle`` (nothing waits, or another learner works on it), ``settled`` (nothing
-    could be learned of what waited), ``rejected``, ``published``, ``overtaken`` (another version went live, or another
-    learner took over: what waits is learned again)."""
-
-    source: str
-    state: str
-    version: str | None = None
-    learned: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-    retired: tuple[str, ...] = ()
-    gate: dict[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {
-            "source": self.source, "state": self.state, "version": self.version, "learned": list(self.learned),
-            "left": list(self.left), "retired": list(self.retired), "gate": self.gate,
-        }  # fmt: skip
 
 
 class Learner:
@@ -78,6 +56,9 @@ class Learner:
         *,
         keep: int = 20,
         seed: int = 0,
+        first_lines: int = 50_000,
+        first_sessions: int = 200,
+        first_training: TrainSettings | None = None,
     ) -> None:
         self._redis = redis
         self._store = store
@@ -87,18 +68,24 @@ class Learner:
         self._keep = keep
         self._seed = seed
         self._token = uuid4().hex
+        self._first = FirstVersions(
+            redis, store, spool, clock, self._token,
+            lines=first_lines, sessions=first_sessions, settings=first_training or TrainSettings(seed=seed),
+        )  # fmt: skip
 
     async def rounds(self) -> list[Outcome]:
-        """One round of every source that has a live version. Raises StateError where Redis is away."""
+        """One round of every source: answers of those that have a version, then first versions of those that have
+        none, which take longer. Raises StateError where Redis is away."""
         names = await asyncio.to_thread(self._store.sources)
-        return [await self.round(name) for name in names]
+        found = [await self.round(name) for name in names]
+        return found + [one for one in await self._first.rounds() if one.state != "idle" or one.source not in names]
 
     async def round(self, source: str) -> Outcome:
         """Learn what waits of one source. Raises StateError where Redis is away, BundleError where the live version
         cannot be read."""
         if not await lessons.waiting(self._redis, source) or not await lessons.take(self._redis, source, self._token):
             return Outcome(source, "idle")
-        async with self._lease(source):
+        async with kept(self._redis, source, self._token):
             # People click several times in a row; one version serves them all.
             await asyncio.sleep(self._gather_s)
             waiting = await lessons.read(self._redis, source)
@@ -195,23 +182,3 @@ class Learner:
         """What a candidate can judge too: teaching changes what detectors know, not how much they read."""
         needs = [Layout.needed(live.judge())]
         return read_spool(self._spool, live.source.name, live.manifest.tree_id, needs, SPOOLED)
-
-    @asynccontextmanager
-    async def _lease(self, source: str) -> AsyncIterator[None]:
-        """Renew the lease while the body runs; give it back after."""
-
-        async def renew() -> None:
-            while True:
-                await asyncio.sleep(RENEW_EVERY_S)
-                with contextlib.suppress(StateError):  # whether it still is ours is asked when it counts
-                    await lessons.take(self._redis, source, self._token)
-
-        renewing = asyncio.create_task(renew())
-        try:
-            yield
-        finally:
-            renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
-            with contextlib.suppress(StateError):
-                await lessons.leave(self._redis, source, self._token)

@@ -27,6 +27,7 @@ from service.incidents.causes import in_every_scope
 from service.metrics import Metrics
 from service.pipeline.answer import Answer, encode
 from service.pipeline.frames import FrameCounting
+from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.merge import Merged, merge
 from service.pipeline.report import Reporter
@@ -62,6 +63,7 @@ class BatchProcess:
         follow: Follow,
         frames: FrameCounting,
         drift: DriftWatch,
+        learning: Learning,
         metrics: Metrics,
         executor: Executor,
         watch: Watch = nobody,
@@ -70,6 +72,7 @@ class BatchProcess:
         self._watch = watch
         self._frames = frames
         self._drift = drift
+        self._learning = learning
         self._redis = redis
         self._sessions = sessions
         self._templates = templates
@@ -95,7 +98,7 @@ class BatchProcess:
         await self._follow(live, began)
         rules = live.rules_of(began.rules)
         ids = await self._stage("match", at_once, live.parser.match, records)
-        unmatched = int((ids == NO_TEMPLATE).sum())
+        unmatched, known = int((ids == NO_TEMPLATE).sum()), len(live.tree)
         ids = await self._templates.learn(live, records, ids, arrival)
         events = live.parser.events(records, ids, merged.ends)
         notes = None
@@ -120,6 +123,9 @@ class BatchProcess:
         self._drift.add_ends(live, judged, arrival)
         if seen is not None:
             self._watch(seen)
+        elif live.judge is None:
+            taken = len(merged.lines) - len(records.rejected)
+            await self._learning.take(live, records, ids, merged.ends, taken, len(live.tree) > known, arrival)
         return answers
 
     def _split(self, merged: Merged, arrival: float) -> Records:

@@ -6,7 +6,6 @@ Owns which configuration and bundle version a source has. Does not process batch
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import asdict
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 from uuid import uuid4
@@ -22,17 +21,18 @@ from models.template.tree import TemplateTree
 from service.errors import Conflict, NotFound, UnknownSource
 from service.metrics import Metrics
 from service.pipeline import lineage
+from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.shadow import Shadows
 from service.pipeline.templates import Templates
-from service.state import proposals, sources, trees, watermark
+from service.pipeline.versions import versions_of
+from service.state import sources, trees, watermark
 from service.state.watermark import Began
 from service.state.windows import StoredSessions
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-ACTIVATIONS_SHOWN = 20
 ITSELF = "tocsin"
 """Who activates where no person asked for it."""
 
@@ -53,6 +53,7 @@ class Sources:
         on_new: Callable[[LiveSource], None],
         clock: Callable[[], float],
         shadows: Shadows,
+        learning: Learning,
     ) -> None:
         self._redis = redis
         self._store = store
@@ -65,6 +66,7 @@ class Sources:
         self._on_new = on_new
         self._clock = clock
         self.shadows = shadows
+        self._learning = learning
         self._loading = asyncio.Lock()
         self.live: dict[str, LiveSource] = {}
         self.problems: dict[str, str] = {}
@@ -145,6 +147,7 @@ class Sources:
                 "sessions": await self._sessions.count_live(live.name),
                 "idle_s": live.settings.idle_s,
                 "config": live.source.to_dict(),
+                "learning": None if live.judge else await self._learning.progress(live, self._clock()),
             }
             for _, live in sorted(self.live.items())
         ]
@@ -153,29 +156,10 @@ class Sources:
         """Versions of each source with what they say of themselves, the live one, what was live, and the one that this
         replica judges by."""
         await self.load_all()
-        return [await self._versions_of(live) for _, live in sorted(self.live.items())]
-
-    async def _versions_of(self, live: LiveSource) -> dict[str, Any]:
-        name = live.name
-        found = await self._thread(self._store.described, name)
-        pointer, made = await sources.live_bundle(self._redis, name), await sources.activations(self._redis, name)
-        shadow = await sources.shadow(self._redis, name)
-        states = {shadow: "shadow", pointer: "live"}
-        standing = sources.standing(made)
-        return {
-            "source": name,
-            "versions": [about.version for about in found],
-            "details": [
-                {**asdict(about), "state": states.get(about.version), "rejected": about.rejected} for about in found
-            ],
-            "live": pointer,
-            "shadow": shadow,
-            "previous": standing[-2] if len(standing) > 1 else None,
-            "activations": [asdict(one) for one in made[-ACTIVATIONS_SHOWN:]],
-            "here": live.version,
-            "problem": live.problem,
-            "proposal": await proposals.read(self._redis, name),
-        }
+        return [
+            await versions_of(self._redis, live, await self._thread(self._store.described, name))
+            for name, live in sorted(self.live.items())
+        ]
 
     async def activate(
         self, name: str, version: str, reset_sessions: bool, by: str = ITSELF, instead_of: str | None = None

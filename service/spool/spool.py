@@ -5,6 +5,8 @@ writes the file in the making anew. That goes on in a thread of its own, and wha
 no batch ever waits for, or fails with, the spool.
 
 A batch that is retried is spooled twice: its events are then counted twice.
+
+Of a source that no version judges yet, whole records are put by, for its first training.
 """
 
 import asyncio
@@ -19,10 +21,12 @@ from uuid import uuid4
 from polars.exceptions import PolarsError
 
 from models.spool.reader import file_name
+from models.spool.records import RECORDS
 from service.metrics import Metrics
 from service.pipeline.seen import Seen
 from service.spool.files import SpoolFiles
 from service.spool.gathering import FILE_ROWS, Gathering, Kind
+from service.spool.unjudged import Heap, Taught
 
 log = logging.getLogger("tocsin")
 
@@ -59,22 +63,33 @@ class Spool:
         self._gathering: dict[str, tuple[Gathering, int]] = {}
         """Of each source the file in the making, with its number."""
         self._failing: set[str] = set()
+        self._lessons: dict[str, list[Taught]] = {}
+        self._heaps: dict[str, tuple[Heap, int]] = {}
 
     def watch(self, seen: Seen) -> None:
         """Keep a judged batch for the next flush; leaves it out where too much waits already."""
-        size = len(seen.rows.key) + len(seen.judged.closings)
+        if self._room(seen.source, len(seen.rows.key) + len(seen.judged.closings)):
+            # Without verdicts' texts, which would be most of what waits.
+            light = replace(seen.judged, lines=[], ends=[], findings=[], peaks=[])
+            self._waiting.setdefault(seen.source, []).append(replace(seen, judged=light))
+
+    def teach(self, taught: Taught) -> None:
+        """Keep a batch that nothing judged for the next flush; leaves it out where too much waits already."""
+        if self._room(taught.source, taught.size):
+            self._lessons.setdefault(taught.source, []).append(taught)
+
+    def _room(self, source: str, size: int) -> bool:
+        """Whether so many rows may wait too; they then do."""
         if self._off or not size:
-            return
-        waiting = self._rows.get(seen.source, 0)
+            return False
+        waiting = self._rows.get(source, 0)
         if waiting and waiting + size > MOST_WAITING:
-            self._metrics.spool_rows.labels(seen.source, "left_out").inc(size)
-            return
-        # Without verdicts' texts, which would be most of what waits.
-        light = replace(seen.judged, lines=[], ends=[], findings=[], peaks=[])
-        self._waiting.setdefault(seen.source, []).append(replace(seen, judged=light))
-        self._rows[seen.source] = waiting + size
+            self._metrics.spool_rows.labels(source, "left_out").inc(size)
+            return False
+        self._rows[source] = waiting + size
         if waiting + size >= WAITING_ROWS:
             self._due.set()
+        return True
 
     async def keep_flushing(self) -> None:
         """Flush every few seconds, or as soon as much waits; until cancelled."""
@@ -88,19 +103,26 @@ class Spool:
         async with self._flushing:
             self._due.clear()
             taken, self._waiting, self._rows = self._waiting, {}, {}
-            if taken:
-                await asyncio.get_running_loop().run_in_executor(self._executor, self._take, taken, self._clock())
+            taught, self._lessons = self._lessons, {}
+            if taken or taught:
+                run = asyncio.get_running_loop().run_in_executor
+                await run(self._executor, self._take, taken, taught, self._clock())
 
-    def _take(self, taken: dict[str, list[Seen]], now: float) -> None:
-        for source, batches in taken.items():
+    def _take(self, taken: dict[str, list[Seen]], taught: dict[str, list[Taught]], now: float) -> None:
+        for source in {**taken, **taught}:
             try:
-                for seen in batches:
+                for lesson in taught.get(source, ()):
+                    self._heap(lesson, now)
+                self._write_heap(source)
+                for seen in taken.get(source, ()):
                     self._gather(seen, now)
+                    self._heaps.pop(source, None)  # a version judges it by now
                 self._write(source)
             except Exception as error:  # whatever it is, it is nobody's verdict
                 if not isinstance(error, OSError | PolarsError):
                     log.exception("what waits of source %s is not spooled", source)
                     self._gathering.pop(source, None)
+                    self._heaps.pop(source, None)
                 self._metrics.spool_failures.labels(source).inc()
                 if source not in self._failing:
                     log.warning("what source %s looks like cannot be spooled under %s: %s", source, self.folder, error)
@@ -131,9 +153,28 @@ class Spool:
                 return own
         return kind
 
+    def _heap(self, taught: Taught, now: float) -> None:
+        current = self._heaps.get(taught.source)
+        if current is not None and current[0].full:
+            self._write_heap(taught.source)
+            current = None
+        if current is None:
+            self._number += 1
+            current = self._heaps[taught.source] = Heap(now, self._capacity), self._number
+        current[0].add(taught)
+        self._metrics.spool_rows.labels(taught.source, "kept").inc(taught.size)
+
+    def _write_heap(self, source: str) -> None:
+        heap, number = self._heaps.get(source, (None, 0))
+        if heap is None or not heap.changed:
+            return
+        self._files.write(source, file_name(RECORDS, int(1000 * heap.begun), self._writer, number), heap.columns())
+        heap.changed = False
+        self._files.trim(source)
+
     def _write(self, source: str) -> None:
-        gathering, number = self._gathering[source]
-        if not gathering.changed:
+        gathering, number = self._gathering.get(source, (None, 0))
+        if gathering is None or not gathering.changed:
             return
         for what, frame in gathering.columns().items():
             self._files.write(source, file_name(what, int(1000 * gathering.begun), self._writer, number), frame)

@@ -37,6 +37,8 @@ PROPOSAL_TTL_S = 30 * 86_400
 """A proposal that nobody took up is made again, if there is still reason to."""
 LESSONS_KEPT = 10_000
 """Answers that wait to be learned, approximately: the oldest go, and their rules stay."""
+LEARNING_TTL_S = 90 * 86_400
+"""What a source learned that nothing came into for so long is counted anew."""
 LEARNER_LEASE_TTL_S = 15
 """A learner that did not renew its lease for this long is taken for dead."""
 BUCKET_TTL_S = 120
@@ -163,6 +165,11 @@ def lessons(source: str) -> str:
 def learner(source: str) -> str:
     """Token of the learner that works on the source."""
     return _source(source, "learner")
+
+
+def learning(source: str) -> str:
+    """Hash: how far a source has learned that no version judges yet."""
+    return _source(source, "learning")
 
 
 def retired_rules(source: str) -> str:

@@ -104,9 +104,11 @@ async def activate(
     return await _activate(redis, source, Activation(version, how, at, by), condition, instead_of or "")
 
 
-async def activate_first(redis: Redis, source: str, version: str, *, at: float | None = None) -> bool:
+async def activate_first(
+    redis: Redis, source: str, version: str, *, at: float | None = None, by: str | None = None
+) -> bool:
     """Make a version live where none is; whether it was."""
-    return await _activate(redis, source, Activation(version, "first", at), "first", "")
+    return await _activate(redis, source, Activation(version, "first", at, by), "first", "")
 
 
 async def activations(redis: Redis, source: str) -> list[Activation]:
