@@ -6,12 +6,15 @@ const PAUSE_MS = 300;
 let stream = null;
 let waiting = null;
 let fresh = 0;
+// Incidents that were there when the page was, or that were told of: by the stream, as rows may come before their event.
+const known = new Set();
 
 const list = () => document.getElementById("list");
 const rowOf = (incident) => list().querySelector(`li[data-incident="${CSS.escape(incident)}"]`);
 
 export function followList() {
   if (!list()) return;
+  for (const row of list().querySelectorAll("li[data-incident]")) known.add(row.dataset.incident);
   list().addEventListener("focusin", (event) => {
     const row = event.target.closest("li[data-incident]");
     if (row) choose(row);
@@ -65,7 +68,8 @@ function open() {
   });
   stream.addEventListener("incident", (event) => {
     const incident = JSON.parse(event.data);
-    if (incident.state === "open" && !rowOf(incident.id)) fresh += 1;
+    if (incident.state === "open" && !known.has(incident.id)) fresh += 1;
+    known.add(incident.id);
     soon();
   });
   stream.addEventListener("error", () => {
