@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from models.bundle import Bundle
 from models.bundles import BundleStore, next_version
-from models.errors import TocsinError
+from models.errors import StateError, TocsinError
 from models.source.config import Source
 from models.spool.reader import files
 from models.spool.records import RECORDS, Unjudged, read_unjudged
@@ -73,6 +73,8 @@ class FirstVersions:
         async with kept(self._redis, source, self._token):
             try:
                 return await self._train(source, told.lines)
+            except StateError:
+                raise
             except TocsinError as error:
                 if await sources.live_bundle(self._redis, source) is not None:
                     return Outcome(source, "overtaken")
@@ -85,8 +87,16 @@ class FirstVersions:
         found = await asyncio.to_thread(self._store.newest, source)
         config = await sources.get(self._redis, source)
         stored = await trees.load(self._redis, source)
-        if found is not None or config is None or stored is None:
-            return Outcome(source, "idle")  # a service makes that version live when it next looks
+        if config is None or stored is None:
+            return Outcome(source, "idle")
+        if found is not None:
+            made = await asyncio.to_thread(self._store.load, source, found)
+            if made.manifest.tree_id != stored.snapshot["tree_id"]:
+                raise OtherTree(
+                    f"version {found} is there, of another template tree: `tocsin bundles activate {source} {found} "
+                    "--reset-sessions` makes it live"
+                )
+            return await self._publish(source, made)  # a learner ended just before it did
         await learning.begin(self._redis, source, self._token)
         tree = TemplateTree.restore(stored.snapshot)
         tree.apply([Change.from_dict(change) for change in stored.changes])
@@ -95,12 +105,15 @@ class FirstVersions:
         if not await lessons.take(self._redis, source, self._token):
             return Outcome(source, "overtaken")
         await asyncio.to_thread(self._store.save, source, bundle)
+        return await self._publish(source, bundle)
+
+    async def _publish(self, source: str, bundle: Bundle) -> Outcome:
         if not await sources.activate_first(self._redis, source, bundle.version, at=self._clock(), by=BY):
             return Outcome(source, "overtaken", bundle.version)
         await learning.done(self._redis, source)
         await asyncio.to_thread(self._clear, source)
         log.info("source %s: version %s is live, the first one", source, bundle.version)
-        return Outcome(source, "published", bundle.version, gate=bundle.manifest.metrics["gate"])
+        return Outcome(source, "published", bundle.version, gate=bundle.manifest.metrics.get("gate", {}))
 
     def _fit(self, source: Source, tree: TemplateTree, lines: int) -> Bundle:
         given = self._read(source, tree, lines)
@@ -130,6 +143,10 @@ class FirstVersions:
         for path in files(self._spool, source, RECORDS):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+class OtherTree(TocsinError):
+    """A version of the source exists that cannot go on with what the source learned."""
 
 
 class NothingSpooled(TocsinError):

@@ -77,8 +77,11 @@ class Learner:
         """One round of every source: answers of those that have a version, then first versions of those that have
         none, which take longer. Raises StateError where Redis is away."""
         names = await asyncio.to_thread(self._store.sources)
-        found = [await self.round(name) for name in names]
-        return found + [one for one in await self._first.rounds() if one.state != "idle" or one.source not in names]
+        found = {name: await self.round(name) for name in names}
+        for one in await self._first.rounds():
+            if one.state != "idle" or one.source not in found:
+                found[one.source] = one
+        return list(found.values())
 
     async def round(self, source: str) -> Outcome:
         """Learn what waits of one source. Raises StateError where Redis is away, BundleError where the live version

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from models.spool.reader import SUFFIX
+from models.spool.reader import SUFFIX, files
 
 UNFINISHED = ".writing"
 ABANDONED_S = 3600.0
@@ -62,6 +62,11 @@ class SpoolFiles:
                 path.unlink(missing_ok=True)
                 size, rows = size - own_size, rows - own_rows
         self._forget(folder, (path for _, path, _, _ in whole))
+
+    def drop(self, source: str, kind: str) -> None:
+        """Drop every file of one kind. Raises OSError."""
+        for path in files(self._folder, source, kind):
+            path.unlink(missing_ok=True)
 
     def _count(self, path: Path, size: int) -> int:
         """Rows of a file; 0 where it is none."""

@@ -65,6 +65,7 @@ class Spool:
         self._failing: set[str] = set()
         self._lessons: dict[str, list[Taught]] = {}
         self._heaps: dict[str, tuple[Heap, int]] = {}
+        self._judged: set[str] = set()
 
     def watch(self, seen: Seen) -> None:
         """Keep a judged batch for the next flush; leaves it out where too much waits already."""
@@ -116,7 +117,7 @@ class Spool:
                 self._write_heap(source)
                 for seen in taken.get(source, ()):
                     self._gather(seen, now)
-                    self._heaps.pop(source, None)  # a version judges it by now
+                    self._forget_unjudged(source)
                 self._write(source)
             except Exception as error:  # whatever it is, it is nobody's verdict
                 if not isinstance(error, OSError | PolarsError):
@@ -152,6 +153,13 @@ class Spool:
             if (own.version, own.tree_id) == (kind.version, kind.tree_id):
                 return own
         return kind
+
+    def _forget_unjudged(self, source: str) -> None:
+        """A version judges the source: whole lines of somebody's log are kept no longer than they are needed."""
+        if source not in self._judged:
+            self._heaps.pop(source, None)
+            self._files.drop(source, RECORDS)
+            self._judged.add(source)
 
     def _heap(self, taught: Taught, now: float) -> None:
         current = self._heaps.get(taught.source)

@@ -10,9 +10,10 @@ import pytest
 from redis.asyncio import Redis
 
 from models.bundles import BundleStore
+from models.errors import StateError
 from models.proposal.proposal import propose
 from models.source.config import Source
-from models.spool.reader import files
+from models.spool.reader import ROWS, files
 from models.spool.records import RECORDS
 from service.learner import first
 from service.learner.learner import Learner
@@ -20,7 +21,7 @@ from service.state import lessons, sources
 from tests.golden import blocks
 from tests.service.listening import session_events
 from tests.service.serving import NOW, WITHOUT_NETWORK, Replica, batches_of, running
-from training.train import TrainSettings
+from training.train import Input, TrainSettings, train
 
 LINES = 300
 SESSIONS = 60
@@ -208,6 +209,49 @@ async def test_a_version_that_somebody_made_meanwhile_stays_live(scene: Scene, m
     monkeypatch.setattr(BundleStore, "save", saved)
     assert (await scene.learn()).state == "overtaken"
     assert await sources.live_bundle(scene.redis, "own") == "by hand"
+
+
+async def test_a_learner_that_died_before_it_published_loses_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: object, **__: object) -> bool:
+        raise StateError("Redis is away")
+
+    await scene.configure()
+    await scene.send(blocks.normal_log())
+    with monkeypatch.context() as patched:
+        patched.setattr(sources, "activate_first", away)
+        with pytest.raises(StateError):
+            await scene.learn()
+    assert scene.store.versions("own") == ["1"]
+    assert {verdict["state"] for verdict in await scene.send(blocks.normal_log()[:5])} == {"learning"}
+    assert (await scene.told())["learning"]["refused"] is None
+    outcome = await scene.learn()
+    assert (outcome.state, outcome.version) == ("published", "1")
+    assert {verdict["state"] for verdict in await scene.send(blocks.normal_log()[:5])} == {"scored"}
+
+
+async def test_a_version_of_another_tree_is_not_taken_by_itself(scene: Scene) -> None:
+    await scene.configure()
+    await scene.send(blocks.normal_log())
+    given = Input(blocks.normal_log(), {}, None, NOW)
+    by_hand = train(
+        proposed(), given, TrainSettings(detectors=WITHOUT_NETWORK), version="7", tree_id="another", created=NOW
+    )
+    scene.store.save("own", by_hand)
+    assert "--reset-sessions" in (await scene.learn()).why
+    assert await sources.live_bundle(scene.redis, "own") is None
+
+
+async def test_lines_are_kept_no_longer_than_until_a_version_judges(scene: Scene) -> None:
+    await scene.configure()
+    await scene.send(blocks.normal_log())
+    # What waits for the next flush when the version goes live is written after the learner has cleared up.
+    await scene.replica.ingest("own", blocks.normal_log()[:20])
+    assert (await scene.learn()).state == "published"
+    await scene.send(blocks.normal_log()[:20])
+    assert files(scene.spool, "own", RECORDS) == []
+    assert files(scene.spool, "own", ROWS)
 
 
 async def test_sources_whose_rule_closes_nothing_say_so(scene: Scene) -> None:
