@@ -13,6 +13,7 @@ from service.errors import NotFound, WrongValue
 from service.incidents import causes
 from service.incidents.causes import Cause
 from service.incidents.feedback import FeedbackDesk
+from service.incidents.severity import severity
 from service.metrics import Metrics
 from service.pipeline.sources import Sources
 from service.settings import Settings
@@ -43,7 +44,7 @@ class IncidentDesk:
             raise WrongValue("cursor must be `next` of an earlier answer")
         names = [(await self._sources.get(source)).name] if source else await self._sources.names()
         page = await incidents.page(self._redis, names, state, since, limit, cursor)
-        return {"incidents": [_summary(found) for found in page.incidents], "next": page.next}
+        return {"incidents": [summary(found) for found in page.incidents], "next": page.next}
 
     async def get(self, incident_id: str) -> dict[str, Any]:
         """One incident with its explanation, the scopes under which it can be silenced, and the answers to it that wait
@@ -51,7 +52,7 @@ class IncidentDesk:
         found = await self._find(incident_id)
         kept = [Cause.decode(line) for line in await incidents.clauses(self._redis, found.source, incident_id)]
         told = {name: part for name, part in found.body.items() if name != "lessons"}
-        shown = {**told, **_summary(found), "scopes": causes.scopes(kept)}
+        shown = {**told, **summary(found), "scopes": causes.scopes(kept)}
         return shown | {"on_trial": await self.feedback.on_trial(found)}
 
     async def _find(self, incident_id: str) -> StoredIncident:
@@ -61,11 +62,13 @@ class IncidentDesk:
         return found
 
 
-def _summary(incident: StoredIncident) -> dict[str, Any]:
+def summary(incident: StoredIncident) -> dict[str, Any]:
+    """An incident as the list tells it."""
     return {
         "id": incident.id,
         **{name: incident.body.get(name) for name in SUMMARY},
         "score": incident.score,
+        "severity": severity(incident.score, incident.body["reasons"]),
         "state": incident.state,
         "count": incident.count,
         "first_seen": incident.first_seen,
