@@ -222,6 +222,7 @@ class Core:
     async def sweep(self) -> int:
         """Close what is due in every source, now, and see how far each has drifted; returns how many sessions and
         timeframes closed."""
+        await self.sources.adopt_first_versions()
         closers: list[Closer | FrameCloser] = [*self._closers.values(), *self._frame_closers.values()]
         closed = sum([await closer.sweep() for closer in closers])
         await self._drift.check(list(self.sources.live.values()), self.clock())

@@ -113,6 +113,16 @@ class Sources:
             await self._templates.catch_up(live)
         self.shadows.follow(live, began.shadow)
 
+    async def adopt_first_versions(self) -> None:
+        """Judge by first versions that went live since, also where no line comes in. Raises StateError."""
+        for live in list(self.live.values()):
+            if live.version is None and live.problem is None:
+                version = await sources.live_bundle(self._redis, live.name)
+                if version is not None:
+                    async with live.lock:
+                        await self._templates.catch_up(live)
+                        await self._switch(live, version)
+
     async def configure(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
         """Store a source's configuration. Raises ConfigError, or Conflict where its live bundle parses otherwise."""
         source = Source.from_dict({**config, "name": name})

@@ -119,6 +119,15 @@ async def test_a_proposed_source_learns_trains_itself_and_is_judged(scene: Scene
     assert scene.store.versions("own") == ["1"]
 
 
+async def test_a_first_version_judges_before_another_line_comes(scene: Scene) -> None:
+    await scene.configure()
+    await scene.send(blocks.normal_log())
+    assert (await scene.learn()).state == "published"
+    await scene.replica.core.sweep()
+    told = await scene.told()
+    assert (told["state"], told["version"], told["learning"]) == ("scored", "1", None)
+
+
 async def test_the_page_shows_how_far_it_is(scene: Scene) -> None:
     await scene.configure()
     await scene.send(blocks.normal_log()[:100])
