@@ -61,3 +61,25 @@ def test_other_trees_and_broken_files_are_passed_over(tmp_path: Path) -> None:
     newest = read_unjudged(tmp_path, "blocks", "t", 5)
     assert newest.records.message.to_list() == part.message.to_list()[-5:]
     assert len(read_unjudged(tmp_path, "nowhere", "t", 5)) == 0
+
+
+def test_batches_of_ends_alone_and_of_nothing_are_taken(tmp_path: Path) -> None:
+    parser = Parser(blocks.source(), TemplateTree(blocks.source().drain, "t"))
+    none = parser.split([], NOW)
+    lines = blocks.normal_log()[:3]
+    part = parser.split(lines, NOW)
+    ids = parser.tree.assign(part.masked).ids
+    frames = [
+        pack(none, parser.match(none), [End(0, "blk_1"), End(1, "blk_2")], NOW, "t"),
+        pack(none, parser.match(none), [], NOW, "t"),
+        pack(part, ids, [End(3, "blk_3")], NOW, "t"),
+    ]
+    written(tmp_path, 1, pl.concat(frames, how="diagonal"))
+    found = read_unjudged(tmp_path, "blocks", "t", 100)
+    assert [(end.index, end.session) for end in found.ends] == [(0, "blk_1"), (1, "blk_2"), (5, "blk_3")]
+    assert found.records.index.tolist() == [2, 3, 4]
+    written(tmp_path, 2, frames[0])
+    (tmp_path / "blocks" / file_name(RECORDS, 1_000, "w", 1)).unlink()
+    only = read_unjudged(tmp_path, "blocks", "t", 100)
+    assert (len(only), len(only.ends)) == (0, 2)
+    assert len(parser.events(only.records, only.ids, only.ends)) == 2
