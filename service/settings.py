@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     syslog_max_bytes: int = Field(64 * 1024, ge=480, description="largest syslog message")
     syslog_connections: int = Field(512, ge=1, description="connections for syslog in each worker process at most")
     syslog_idle_s: float = Field(3600.0, gt=0, description="how long a syslog connection may be silent")
+    kafka: str | None = Field(
+        None, description="Kafka topics to consume: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`, `?group=`, `?source=`"
+    )
+    kafka_config: Path | None = Field(None, description="YAML file of further properties of librdkafka's consumer")
     drain_s: float = Field(20.0, gt=0, description="how long SIGTERM waits for accepted requests")
 
     feedback_per_minute: int = Field(30, ge=1, description="answers that one author may give a minute")

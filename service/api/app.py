@@ -15,7 +15,7 @@ from service.api.stream import IncidentFeed
 from service.core import Core
 from service.errors import http_status
 from service.intake.routing import Routing
-from service.listen.syslog import SyslogServer
+from service.listen.listeners import Listeners
 from service.page.page import Page
 
 ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, health)
@@ -30,10 +30,10 @@ def create_app(core: Core) -> FastAPI:
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await core.start()
         try:
-            await app.state.syslog.start()
+            await app.state.listeners.start()
             yield
         finally:
-            await app.state.syslog.stop(core.settings.drain_s)
+            await app.state.listeners.stop()
             await app.state.feed.close()
             await core.stop()
 
@@ -42,7 +42,7 @@ def create_app(core: Core) -> FastAPI:
     app.state.feed = IncidentFeed(core)
     app.state.page = Page(core)
     app.state.routing = Routing.load(core.settings.intake_rules)
-    app.state.syslog = SyslogServer(core, app.state.routing)
+    app.state.listeners = Listeners(core, app.state.routing)
     for module in ROUTERS:
         app.include_router(module.router, dependencies=[Depends(own_page)] if module in BY_HAND else [])
     app.add_exception_handler(TocsinError, _tocsin_error)

@@ -18,7 +18,7 @@ from service.api.app import create_app
 from service.core import Core
 from service.exposition import shared
 from service.intake.routing import Routing
-from service.listen.address import check
+from service.listen.listeners import check
 from service.settings import Settings, load_settings
 from service.state.embedded import EmbeddedRedis
 

@@ -75,7 +75,7 @@ def decode(body: bytes, index: str | None, limit: int) -> Bulk:
         if item.index not in streams:
             streams[item.index] = Labels({"_index": item.index}.get)
         try:
-            bulk.decoded.entries.append(_entry(place, document, streams[item.index]))
+            bulk.decoded.entries.append(document_entry(place, document, streams[item.index]))
         except ValueError as error:
             bulk.decoded.errors[place] = str(error)
     return bulk
@@ -137,7 +137,16 @@ def _item(number: int, raw: bytes, index: str | None) -> Item:
     return Item(op, given_index, given_id)
 
 
-def _entry(place: int, raw: bytes, stream: Labels) -> Entry:
+def is_object(raw: bytes) -> bool:
+    """Whether it is a JSON object."""
+    try:
+        return isinstance(orjson.loads(raw), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def document_entry(place: int, raw: bytes, stream: Labels) -> Entry:
+    """The entry of one document. Raises ValueError where it is no JSON object, or its ``@timestamp`` none."""
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:

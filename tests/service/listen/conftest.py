@@ -58,7 +58,7 @@ async def take(redis: Redis, redis_url: str, tmp_path: Path) -> Take:
     @asynccontextmanager
     async def taking(syslog: str = "udp://127.0.0.1:0,tcp://127.0.0.1:0", **settings: Any) -> AsyncIterator[Taking]:
         async with learning(redis_url, tmp_path, syslog=syslog, **settings) as replica:
-            yield Taking(replica, {address.transport: address for address in replica.app.state.syslog.bound})
+            yield Taking(replica, {address.transport: address for address in replica.app.state.listeners.syslog.bound})
 
     return taking
 

@@ -17,7 +17,7 @@ from service.listen.address import Address, addresses, check
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.request import IngestRequest
 from service.settings import Settings
-from tests.service.listen.conftest import PATIENCE_S, Certificates, Take, Taking
+from tests.service.listen.conftest import PATIENCE_S, Certificates, Take
 from tests.service.listening import GOOD, beside, session_events
 from tests.service.serving import Child, until
 
@@ -156,7 +156,7 @@ async def test_a_full_inbox_stops_reading_and_loses_nothing_of_a_connection(take
                     await asyncio.wait_for(writer.drain(), 1.0)
                 except TimeoutError:
                     break
-            server = taking.replica.app.state.syslog
+            server = taking.replica.app.state.listeners.syslog
             assert server.full
             assert len(server._inbox) < 1_000 + 2**18 // len(message) + 1
             over_udp(taking.at["udp"], [APP.encode()])
@@ -281,7 +281,6 @@ def test_what_cannot_be_had_is_told_before_anything_starts(tmp_path: Path) -> No
         check(Settings(syslog="tls://127.0.0.1:0", syslog_cert=tmp_path / "none.pem"))
 
 
-async def test_a_free_service_listens_to_nothing(take: Take) -> None:
+async def test_without_addresses_nothing_listens(take: Take) -> None:
     async with take("") as taking:
         assert taking.at == {}
-        assert isinstance(taking, Taking)
