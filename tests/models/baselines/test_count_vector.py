@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.baselines.count_vector import CountVector, count_keys
@@ -18,6 +18,7 @@ def distance_by_definition(a: dict[int, int], b: dict[int, int]) -> float:
     return sum(abs(x - y) for x, y in pairs) / sum(max(x, y) for x, y in pairs)
 
 
+@settings(deadline=None)
 @given(st.lists(COUNTS, min_size=1, max_size=5), COUNTS)
 def test_distance_is_that_of_the_definition(train: list[dict[int, int]], session: dict[int, int]) -> None:
     expected = min(distance_by_definition(session, vector) for vector in train)
@@ -25,6 +26,7 @@ def test_distance_is_that_of_the_definition(train: list[dict[int, int]], session
     assert CountVector(train).score_counts([session])[0] == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(COUNTS, min_size=1, max_size=5), st.integers(1, 7))
 def test_the_same_mix_at_any_length_is_exactly_zero(train: list[dict[int, int]], times: int) -> None:
     longer = {key: count * times for key, count in train[-1].items()}
@@ -32,6 +34,7 @@ def test_the_same_mix_at_any_length_is_exactly_zero(train: list[dict[int, int]],
     assert CountVector(train).score_counts([longer]).tolist() == [0.0]
 
 
+@settings(deadline=None)
 @given(COUNTS, COUNTS)
 def test_any_other_mix_is_above_zero(train: dict[int, int], session: dict[int, int]) -> None:
     size_t, size_s = sum(train.values()), sum(session.values())

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.baselines.count_vector import CountVector, count_keys
@@ -30,6 +30,7 @@ def distance_by_definition(train: list[list[int]], a: dict[int, int], b: dict[in
     return sum(w * abs(x - y) for w, x, y in terms) / sum(w * max(x, y) for w, x, y in terms)
 
 
+@settings(deadline=None)
 @given(SESSIONS, COUNTS)
 def test_distance_is_that_of_the_definition(train: list[list[int]], session: dict[int, int]) -> None:
     arrays = [np.array(keys) for keys in train]
@@ -38,6 +39,7 @@ def test_distance_is_that_of_the_definition(train: list[list[int]], session: dic
     assert CountVectorIdf.fit(arrays).score_counts([session])[0] == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(st.lists(COUNTS, min_size=1, max_size=5), COUNTS)
 def test_equal_weights_change_nothing(train: list[dict[int, int]], session: dict[int, int]) -> None:
     weighted = CountVectorIdf(train, dict.fromkeys(range(1, 7), 1.0))
