@@ -26,6 +26,7 @@ from service.drift.watch import DriftWatch
 from service.errors import Conflict, KeyReused, Unavailable, WrongValue
 from service.exposition import exposition
 from service.incidents.desk import IncidentDesk
+from service.inventory import Inventory
 from service.metrics import Metrics
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.batch import BatchProcess
@@ -124,7 +125,8 @@ class Core:
         """Connect if Redis answers, and begin the background work. Does not fail where Redis is away."""
         with contextlib.suppress(StateError):
             await self._connect()
-        background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing)
+        inventory = Inventory(self.redis, self.sessions, self.metrics, lambda: self.sources.live)
+        background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing, inventory.keep_taking)
         self._tasks = [asyncio.create_task(work()) for work in background]
 
     async def stop(self) -> None:

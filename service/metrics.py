@@ -6,6 +6,7 @@ Updated once per batch, never once per line.
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+SCORES = (0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 0.9999, 1.0)
 LINES = (1, 10, 50, 100, 500, 1_000, 2_500, 5_000, 10_000)
 
 
@@ -139,6 +140,39 @@ class Metrics:
         self.syslog_connections = Gauge(
             "tocsin_syslog_connections", "Open syslog connections", multiprocess_mode="livesum", registry=registry
         )
+        self.session_score = Histogram(
+            "tocsin_session_score",
+            "Scores of sessions and timeframes that ended: how much of what is normal is less strange",
+            ["source"],
+            buckets=SCORES,
+            registry=registry,
+        )
+        self.live_sessions = Gauge(
+            "tocsin_live_sessions", "Sessions that are live", ["source"], multiprocess_mode="livemostrecent",
+            registry=registry,
+        )  # fmt: skip
+        self.incidents_kept = Gauge(
+            "tocsin_incidents_kept", "Incidents that are kept", ["source"], multiprocess_mode="livemostrecent",
+            registry=registry,
+        )  # fmt: skip
+        self.lessons_waiting = Gauge(
+            "tocsin_lessons_waiting", "Answers that the learner has not settled", ["source"],
+            multiprocess_mode="livemostrecent", registry=registry,
+        )  # fmt: skip
+        self.redis_memory = Gauge(
+            "tocsin_redis_memory_bytes", "Memory that Redis uses", multiprocess_mode="livemostrecent", registry=registry
+        )
+        self.redis_memory_limit = Gauge(
+            "tocsin_redis_memory_limit_bytes", "Redis' maxmemory, 0 where it has none",
+            multiprocess_mode="livemostrecent", registry=registry,
+        )  # fmt: skip
+        self.redis_clients = Gauge(
+            "tocsin_redis_clients", "Connections to Redis", multiprocess_mode="livemostrecent", registry=registry
+        )
+        self.redis_operations = Gauge(
+            "tocsin_redis_operations", "Commands that Redis runs a second", multiprocess_mode="livemostrecent",
+            registry=registry,
+        )  # fmt: skip
         self.redis_up = Gauge(
             "tocsin_redis_up", "1 while Redis answers", multiprocess_mode="livemin", registry=registry
         )

@@ -92,6 +92,9 @@ class Reporter:
         new = [detector for detector, seen in zip(leading, sightings, strict=True) if seen == 1]
         for detector, number in Counter(new).items():
             self._metrics.incidents.labels(name, detector).inc(number)
+        for end in judged.ends:
+            if end["state"] != "learning":
+                self._metrics.session_score.labels(name).observe(end["score"])
         if live.judge is not None:
             for member in live.judge.events:
                 hits, misses = member.take_counts()

@@ -34,10 +34,10 @@ def compose() -> dict[str, Any]:
     return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
 
 
-@pytest.fixture(scope="session")
-def dashboard() -> dict[str, Any]:
-    """The Grafana dashboard."""
-    return dict(json.loads((ROOT / "docker/grafana/dashboards/overview.json").read_text()))
+@pytest.fixture(scope="session", params=["overview", "models", "storage"])
+def dashboard(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Each Grafana dashboard."""
+    return dict(json.loads((ROOT / f"docker/grafana/dashboards/{request.param}.json").read_text()))
 
 
 @pytest.fixture(scope="session")
