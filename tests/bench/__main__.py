@@ -18,7 +18,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import batches, feedback, growth, ingest, latency, material, memory, offline, start
+from tests.bench import batches, feedback, gpu, growth, ingest, latency, material, memory, offline, start
 from tests.bench.measure import Report
 
 BENCHMARKS: dict[str, Callable[[material.Settings], Report]] = {
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[material.Settings], Report]] = {
     "growth": growth.run,
     "start": start.run,
     "feedback": feedback.run,
+    "gpu": gpu.run,
 }
 
 
