@@ -1,8 +1,8 @@
 """DeepLog's windows and CLDTLog's lines on a CUDA device beside the same machine's CPU.
 
 On the device by ONNX Runtime where its GPU wheel is installed, and else by torch with the same weights: the note says
-which. Timed with one upload of each batch and the outputs' way back, as in a service that scores large batches. Verdicts must be the same: ranks exactly, scores to 1e-4. Without a CUDA device the
-benchmark says so; it takes ``python -m tests.bench gpu`` by name.
+which. Timed with one upload of each batch and the outputs' way back, as in a service that scores large batches.
+Verdicts must be the same: ranks exactly, scores to 1e-4. Without a CUDA device the benchmark says so.
 """
 
 from collections.abc import Callable, Iterator, Mapping
