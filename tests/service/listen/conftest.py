@@ -33,10 +33,9 @@ class Taking:
         """Wait until a metric has come to ``number``."""
 
         async def reached() -> bool:
-            return await self.count(metric, **labels) >= number
+            return await self.count(metric, **labels) == number
 
         await until(reached, f"{metric} {labels} is {number}", PATIENCE_S)
-        assert await self.count(metric, **labels) == number
 
     async def until_lines(self, number: float, source: str = "app") -> None:
         """Wait until a source has got ``number`` lines."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 
-from models.errors import ConfigError
+from models.errors import ConfigError, StateError
 from service.listen import kafka
 from service.listen.kafka import Topics, check, topics
 from service.settings import Settings
@@ -32,6 +32,10 @@ class Cluster:
             assert self._producer.flush(PATIENCE_S) == 0
 
         await beside(send)
+
+    def create(self, topic: str) -> None:
+        """A topic without messages."""
+        self._producer.list_topics(topic, timeout=PATIENCE_S)
 
     def committed(self, topic: str, partition: int = 0, group: str = "tocsin") -> int:
         """The offset from which a group would go on; negative where it has none."""
@@ -140,14 +144,14 @@ async def test_what_was_not_stored_when_it_stopped_comes_again(take: Take, clust
     # The mock cluster does not hear that a member leaves: it has to find out.
     config = tmp_path / "kafka.yaml"
     config.write_text("{session.timeout.ms: 3000, heartbeat.interval.ms: 500}")
-    await cluster.produce("app", b"one", b"two")
+    cluster.create("app")
     where = f"kafka://{cluster.address}/app"
     async with take("", kafka=where, kafka_config=config, drain_s=0.3) as taking:
         # Redis is away for as long as this lives.
         core = taking.replica.core
         core._connected = False
         core._connect = _never  # type: ignore[method-assign]
-
+        await cluster.produce("app", b"one", b"two")
         # Counted as it begins to be carried.
         await taking.until_count(2, "tocsin_intake_messages_total", listener="kafka")
     assert await beside(cluster.committed, "app") < 0
@@ -157,7 +161,7 @@ async def test_what_was_not_stored_when_it_stopped_comes_again(take: Take, clust
 
 
 async def _never() -> None:
-    raise RuntimeError
+    raise StateError("Redis is away, says a test")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from service.cli.app import app
 from tests.service.listening import learning, listening, session_events
 from tests.service.serving import Replica, until
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
+"""Each command is a process that imports much, and there may be others on the machine."""
 
 
 def lines(start: int, stop: int) -> list[str]:
