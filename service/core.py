@@ -28,6 +28,8 @@ from service.exposition import exposition
 from service.incidents.desk import IncidentDesk
 from service.inventory import Inventory
 from service.metrics import Metrics
+from service.notify.config import NotifyConfig
+from service.notify.notifying import Notifying
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.batch import BatchProcess
 from service.pipeline.closer import Closer
@@ -111,6 +113,13 @@ class Core:
         self.comparison = Comparison(self.sources, store, settings.spool, settings.provider, settings.score_threads)
         self._templates = templates
         self.desk = IncidentDesk(self.redis, self.sources, self.metrics, settings, clock)
+        self.notifying = Notifying(
+            NotifyConfig.load(settings.notify),
+            redis=self.redis,
+            names=lambda: self.sources.live,
+            metrics=self.metrics,
+            clock=clock,
+        )
         self._workers: dict[str, Worker] = {}
         self._retired: list[Worker] = []
         """Of sources that were configured anew: they answer what they took."""
@@ -127,7 +136,7 @@ class Core:
             await self._connect()
         inventory = Inventory(self.redis, self.sessions, self.metrics, lambda: self.sources.live)
         background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing, inventory.keep_taking)
-        self._tasks = [asyncio.create_task(work()) for work in background]
+        self._tasks = [asyncio.create_task(work()) for work in (*background, self.notifying.keep_sending)]
 
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
@@ -145,6 +154,7 @@ class Core:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=CANCEL_EVERY_S)
         await self.spool.flush()
+        await self.notifying.stop()
         await self.redis.aclose()
         self._executor.shutdown(wait=True)
         self._behind.shutdown(wait=True)
@@ -159,7 +169,8 @@ class Core:
         worker = self._workers[live.name]
         if idempotency_key is None:
             return await worker.submit(request, wanted, self.clock())
-        body_hash = hashlib.sha256(body + wanted.encode()).hexdigest()
+        how = wanted + "backfill" if request.backfill else wanted
+        body_hash = hashlib.sha256(body + how.encode()).hexdigest()
         match await answers.begin(self.redis, live.name, idempotency_key, body_hash):
             case answers.Done(stored):
                 status, _, kept = stored.partition(b" ")
@@ -285,6 +296,7 @@ class Core:
         try:
             await connection.claim_schema(self.redis)
             await self.sources.load_all()
+            await self.notifying.begin()
         except StateError as error:
             self._lost(str(error))
             raise

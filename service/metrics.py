@@ -33,6 +33,19 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.incidents = Counter("tocsin_incidents", "New incidents", ["source", "detector"], registry=registry)
+        self.notices = Counter(
+            "tocsin_notices",
+            "Notices of incidents by what became of them: sent, failed (an attempt), dead, held_back, answered, ...",
+            ["notifier", "source", "outcome"],
+            registry=registry,
+        )
+        self.notices_waiting = Gauge(
+            "tocsin_notices_waiting",
+            "Notices that are to be sent",
+            ["notifier"],
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.silenced = Counter(
             "tocsin_silenced", "Verdicts that would ring but for a feedback rule", ["source"], registry=registry
         )

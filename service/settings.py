@@ -57,6 +57,7 @@ class Settings(BaseSettings):
         None, description="Kafka topics to consume: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`, `?group=`, `?source=`"
     )
     kafka_config: Path | None = Field(None, description="YAML file of further properties of librdkafka's consumer")
+    notify: Path | None = Field(None, description="YAML file of who is told of incidents, and how")
     drain_s: float = Field(20.0, gt=0, description="how long SIGTERM waits for accepted requests")
 
     feedback_per_minute: int = Field(30, ge=1, description="answers that one author may give a minute")

@@ -8,7 +8,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from models.errors import TocsinError
-from service.api import bulk, feedback, health, incidents, ingest, loki, models, otlp, page, sources, verdicts
+from service.api import (
+    bulk,
+    feedback,
+    health,
+    incidents,
+    ingest,
+    loki,
+    models,
+    notifications,
+    otlp,
+    page,
+    sources,
+    verdicts,
+)
 from service.api.measure import RequestMetrics
 from service.api.origin import own_page
 from service.api.stream import IncidentFeed
@@ -18,8 +31,8 @@ from service.intake.routing import Routing
 from service.listen.listeners import Listeners
 from service.page.page import Page
 
-ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, health)
-BY_HAND = (feedback, sources, models)
+ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, notifications, health)
+BY_HAND = (feedback, sources, models, notifications)
 """What people change: browsers may for nobody but our own page."""
 
 

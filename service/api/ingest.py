@@ -1,5 +1,6 @@
 """``POST /ingest``: lines in, verdicts out."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -22,6 +23,9 @@ async def ingest(
     source: Annotated[str | None, Query(max_length=64, description="source, where the body does not name it")] = None,
     wait: Annotated[bool, Query(description="true answers with verdicts")] = True,
     verdicts: Annotated[Literal["all", "anomalous", "none"], Query(description="which verdicts to send back")] = "all",
+    mode: Annotated[
+        Literal["live", "backfill"], Query(description="backfill: history, of whose incidents nobody is told")
+    ] = "live",
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None,
 ) -> Response:
     """Judge a batch of log lines (JSON, NDJSON or text; gzip if wanted) and answer with a verdict for each."""
@@ -41,7 +45,7 @@ async def ingest(
     if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):
         raise WrongValue("Idempotency-Key must be printable text; leave the header out where there is none")
     wanted: Wanted = verdicts
-    answer = await core.ingest(decoded, body, wanted, idempotency_key)
+    answer = await core.ingest(replace(decoded, backfill=mode == "backfill"), body, wanted, idempotency_key)
     return Response(answer.body, answer.status, media_type="application/json")
 
 

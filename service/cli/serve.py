@@ -19,6 +19,7 @@ from service.core import Core
 from service.exposition import shared
 from service.intake.routing import Routing
 from service.listen.listeners import check
+from service.notify.config import NotifyConfig
 from service.settings import Settings, load_settings
 from service.state.embedded import EmbeddedRedis
 
@@ -33,6 +34,7 @@ def serve(
     settings = load_settings(config, host=host, port=port, workers=workers)
     # Here, or every worker would end by them, and be started again.
     Routing.load(settings.intake_rules)
+    NotifyConfig.load(settings.notify)
     check(settings)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.

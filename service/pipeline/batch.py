@@ -116,7 +116,8 @@ class BatchProcess:
             record = int(events.record[row])
             return None if record < 0 else str(records.message[record])
 
-        await self._reporter.report(live, judged, line_of, batch_id, arrival, newest)
+        history = jobs[0].request.backfill
+        await self._reporter.report(live, judged, line_of, batch_id, arrival, newest, backfill=history)
         self._metrics.stage_seconds.labels("report").observe(perf_counter() - began_report)
         self._count(jobs, merged, records, events, rows)
         self._drift.add_lines(live, events.key, len(records), unmatched, arrival)

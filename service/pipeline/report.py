@@ -42,13 +42,19 @@ class Reporter:
         batch_id: str | None,
         now: float,
         stored_to: float = -math.inf,
+        *,
+        backfill: bool = False,
     ) -> None:
         """Store what ``judged`` came to; ``stored_to`` is the largest event time of an appended batch, up to which
-        silent sessions may close once their peaks are kept. Raises StateError where Redis is away."""
+        silent sessions may close once their peaks are kept. Nobody is told of what comes of a ``backfill``, now or when
+        its sessions close. Raises StateError where Redis is away."""
+        if backfill:
+            # Before the sessions may close: whoever closes them reports them. No clock of a log goes into the future.
+            await incidents.backfill(self._redis, live.name, min(stored_to, now))
         effects = [
             incidents.Effect(
                 f.verdict["incident"] or "", _body(live, f, line_of), f.verdict["score"], f.time,
-                tuple(cause.encode() for cause in causes(f)),
+                tuple(cause.encode() for cause in causes(f)), incidents.NEVER if backfill else _told(f),
             )
             for f in judged.findings
         ]  # fmt: skip
@@ -100,6 +106,15 @@ class Reporter:
                 hits, misses = member.take_counts()
                 self._metrics.cache_hits.labels(member.name).inc(hits)
                 self._metrics.cache_misses.labels(member.name).inc(misses)
+
+
+def _told(finding: Finding) -> float:
+    """Of a line people are always told; of what ended, where it is later than what came in as history. A timeframe that
+    began by then has history in it."""
+    kind = finding.verdict["kind"]
+    if kind == "line":
+        return incidents.ALWAYS
+    return finding.started if kind == "timeframe" else finding.time
 
 
 def _silenced(judged: Judged) -> Counter[str]:

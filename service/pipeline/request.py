@@ -21,6 +21,7 @@ class IngestRequest:
     All columns have length ``len(lines)``; ``index`` is each line's place in the request, as rejected records and end
     records take places too. ``sessions`` and ``times`` (seconds) override what the line says, ``fields`` adds to its
     header; None throughout where no record gives any. ``batch_id`` is set where the caller sent an Idempotency-Key.
+    ``backfill``: the lines are history, of which nobody is told.
     """
 
     source: str
@@ -33,3 +34,4 @@ class IngestRequest:
     ends: list[End] = field(default_factory=list)
     rejected: list[LineError] = field(default_factory=list)
     batch_id: str | None = None
+    backfill: bool = False

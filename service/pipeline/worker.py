@@ -94,12 +94,14 @@ class Worker:
                     job.answer.set_result(answer)
 
     def _take(self) -> list[Job]:
-        """The next batch: one request with a batch id, or as many without as fit."""
+        """The next batch: one request with a batch id, or as many without as fit; history is not mixed with news."""
         first = self._waiting.popleft()
         batch, lines = [first], _size(first.request)
         if first.request.batch_id is None:
             while self._waiting:
                 following = self._waiting[0].request
+                if following.backfill != first.request.backfill:
+                    break
                 if following.batch_id is not None or lines + _size(following) > self._batch_lines:
                     break
                 batch.append(self._waiting.popleft())

@@ -2,9 +2,11 @@
 
 Owns counting, order, cap and lifetime. Does not know how an id is made (the caller hashes source, session, start and
 cause), nor what a body or a clause says. Order and ``since`` go by the wall clock at which an incident was raised, as
-replayed logs carry old event times.
+replayed logs carry old event times. Who is to be told of a new one reads ``outbox``: it goes there in the step in which
+it is folded, so that it is told of exactly when it was stored.
 """
 
+import math
 import struct
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -20,16 +22,18 @@ from service.state.script import Arg, Script
 
 OPEN = "open"
 PAGE = 200
+ALWAYS, NEVER = math.inf, -math.inf
 _TALLY = struct.Struct("<Iddd")
 
-# KEYS bodies, tallies, states, clauses, index, and the marker where the batch may be retried. ARGV wall clock, cap,
-# lifetime s, marker TTL s, clauses kept of each, then (id, body, score f64, event time f64, clauses in lines) flat.
-# Reply: how often each was seen by then. A silenced incident that brings another clause than it had is open again:
-# something else rings there.
+# KEYS bodies, tallies, states, clauses, index, outbox, backfilled, and the marker where the batch may be retried. ARGV
+# wall clock, cap, lifetime s, marker TTL s, clauses kept of each, outbox kept, then (id, body, score f64, event time
+# f64, clauses in lines, told f64) flat. Reply: how often each was seen by then. A silenced incident that brings another
+# clause than it had is open again: something else rings there. New ones and those go to the outbox.
 APPLY = Script(
     "apply_incidents",
     """
-local bodies, tallies, states, clauses, index, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local bodies, tallies, states, clauses, index = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local outbox, marker = KEYS[6], KEYS[8]
 if marker then
   local reply = redis.call('GET', marker)
   if reply then return cmsgpack.unpack(reply) end
@@ -52,9 +56,10 @@ local function brings_new(id, more)
   if fresh then redis.call('HSET', clauses, id, table.concat(lines, '\\n')) end
   return fresh
 end
+local backfilled = tonumber(redis.call('GET', KEYS[7]) or nil) or -math.huge
 local reply = {}
-for i = 6, #ARGV, 5 do
-  local id = ARGV[i]
+for i = 7, #ARGV, 6 do
+  local id, tell = ARGV[i], false
   local score, time = struct.unpack('<d', ARGV[i + 2]), struct.unpack('<d', ARGV[i + 3])
   local tally, count, first, last, best = redis.call('HGET', tallies, id), 0, time, time, score
   if tally then
@@ -63,10 +68,15 @@ for i = 6, #ARGV, 5 do
   else
     redis.call('HSET', bodies, id, ARGV[i + 1])
     redis.call('ZADD', index, ARGV[1], id)
+    tell = true
   end
   redis.call('HSET', tallies, id, struct.pack('<Iddd', count + 1, first, last, best))
   if ARGV[i + 4] ~= '' and brings_new(id, ARGV[i + 4]) and redis.call('HGET', states, id) == 'silenced' then
     redis.call('HDEL', states, id)
+    tell = true
+  end
+  if tell and struct.unpack('<d', ARGV[i + 5]) > backfilled then
+    redis.call('XADD', outbox, 'MAXLEN', '~', ARGV[6], '*', 'id', id)
   end
   reply[#reply + 1] = count + 1
 end
@@ -99,16 +109,32 @@ return 1
 )
 
 
+# KEYS backfilled. ARGV event time, TTL s.
+BACKFILL = Script(
+    "note_backfill",
+    """
+local known = tonumber(redis.call('GET', KEYS[1]) or nil)
+if known and known >= tonumber(ARGV[1]) then return redis.call('EXPIRE', KEYS[1], ARGV[2]) end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+""",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """One sighting of an incident. ``body`` is JSON and stays as the first sighting gave it; ``time`` is event time in
-    seconds, ``score`` 0 to 1; ``clauses`` are lines of JSON, which the incident gathers from all its sightings."""
+    seconds, ``score`` 0 to 1; ``clauses`` are lines of JSON, which the incident gathers from all its sightings.
+
+    People are told of a new incident where ``told`` is later than what was backfilled: ``ALWAYS``, ``NEVER``, or the
+    event time of what may come of backfilled lines (a session's end)."""
 
     id: str
     body: bytes
     score: float
     time: float
     clauses: tuple[bytes, ...] = ()
+    told: float = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +169,15 @@ async def apply(
     """
     if not effects:
         return []
-    names = [*_names(source), keys.incident_clauses(source), keys.incident_index(source)]
+    names = [
+        *_names(source), keys.incident_clauses(source), keys.incident_index(source), keys.outbox(source),
+        keys.backfilled(source),
+    ]  # fmt: skip
     if batch_id is not None:
         names.append(keys.applied(source, "incidents", batch_id, part))
     args: list[Arg] = [
         repr(float(now)), keys.INCIDENTS_KEPT, keys.INCIDENT_TTL_S, keys.BATCH_TTL_S, keys.CLAUSES_KEPT,
+        keys.OUTBOX_KEPT,
     ]  # fmt: skip
     gathered: dict[str, dict[bytes, None]] = {}
     for effect in effects:
@@ -155,8 +185,16 @@ async def apply(
     for effect in effects:
         # All that a batch says of an incident goes with its first sighting: merged once, not once a sighting.
         clauses = b"\n".join(gathered.pop(effect.id, ()))
-        args += [effect.id, effect.body, struct.pack("<d", effect.score), struct.pack("<d", effect.time), clauses]
+        score, time, told = (struct.pack("<d", value) for value in (effect.score, effect.time, effect.told))
+        args += [effect.id, effect.body, score, time, clauses, told]
     return [int(count) for count in await APPLY.call(redis, names, args)]
+
+
+async def backfill(redis: Redis, source: str, to: float) -> None:
+    """Note that lines up to event time ``to`` (seconds) came in as history: what ends by then is nobody's news."""
+    if to == NEVER:
+        return
+    await BACKFILL.call(redis, [keys.backfilled(source)], [repr(float(to)), keys.INCIDENT_TTL_S])
 
 
 async def get(redis: Redis, source: str, incident_id: str) -> StoredIncident | None:
@@ -166,6 +204,16 @@ async def get(redis: Redis, source: str, incident_id: str) -> StoredIncident | N
         return None
     found = await _fetch(redis, source, [(incident_id, float(raised))])
     return found[0] if found else None
+
+
+async def several(redis: Redis, source: str, incident_ids: Sequence[str]) -> dict[str, StoredIncident]:
+    """Incidents by id; those that are unknown or gone are left out."""
+    if not incident_ids:
+        return {}
+    index = keys.incident_index(source)
+    raised = await pipelined(redis, [["ZSCORE", index, incident_id] for incident_id in incident_ids])
+    pairs = [(name, float(at)) for name, at in zip(incident_ids, raised, strict=True) if at is not None]
+    return {found.id: found for found in await _fetch(redis, source, pairs)}
 
 
 async def find(redis: Redis, sources: Sequence[str], incident_id: str) -> StoredIncident | None:

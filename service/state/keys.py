@@ -33,6 +33,14 @@ RULES_KEPT = 10_000
 CASES_KEPT = 10_000
 CLAUSES_KEPT = 256
 """Clauses that one incident keeps at most."""
+OUTBOX_KEPT = INCIDENTS_KEPT
+"""Approximate: of an incident that is gone nobody can be told."""
+HELD_SHOWN = 5
+"""Of what a flood's budget held back, the strangest that are named."""
+DEAD_KEPT = 1_000
+"""Notices of a source that one notifier could not deliver: the oldest go."""
+NOTIFY_LEASE_TTL_S = 20
+"""Beyond the longest that one attempt takes."""
 PROPOSAL_TTL_S = 30 * 86_400
 """A proposal that nobody took up is made again, if there is still reason to."""
 LESSONS_KEPT = 10_000
@@ -281,6 +289,42 @@ def incident_clauses(source: str) -> str:
 def incident_index(source: str) -> str:
     """Sorted set: incident id -> wall clock in seconds when it was raised."""
     return _source(source, "incident_index")
+
+
+def outbox(source: str) -> str:
+    """Stream: ``id`` of an incident that is new, or open again, for notifiers."""
+    return _source(source, "outbox")
+
+
+def backfilled(source: str) -> str:
+    """Largest event time in seconds of lines that came in as history, as text."""
+    return _source(source, "backfilled")
+
+
+def notify_state(source: str, notifier: str) -> str:
+    """Hash: ``place`` in the outbox up to which a notifier has seen to it; of its budget's window ``window``, where it
+    began (seconds), ``admitted``, how many notices it let pass, and ``held:SEVERITY``, how many it held back."""
+    return _source(source, f"notify:{notifier}")
+
+
+def notify_waiting(source: str, notifier: str) -> str:
+    """Hash: delivery -> notice that is to be sent, JSON."""
+    return _source(source, f"notify:{notifier}:waiting")
+
+
+def notify_held(source: str, notifier: str) -> str:
+    """Sorted set: incident id -> its score, of the strangest that were held back."""
+    return _source(source, f"notify:{notifier}:held")
+
+
+def notify_dead(source: str, notifier: str) -> str:
+    """List, newest first: notices that could not be delivered, with the reason, JSON."""
+    return _source(source, f"notify:{notifier}:dead")
+
+
+def notify_lease(notifier: str) -> str:
+    """Token of the process that sends for a notifier."""
+    return f"tocsin:{{notify}}:lease:{notifier}"
 
 
 def sweep_lease(source: str) -> str:

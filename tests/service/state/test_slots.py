@@ -13,7 +13,19 @@ from redis.crc import key_slot
 from redis.exceptions import ResponseError
 
 from models.sessions import Rows, SessionSettings
-from service.state import answers, feedback, incidents, keys, proposals, rules, sources, trees, verdicts, watermark
+from service.state import (
+    answers,
+    feedback,
+    incidents,
+    keys,
+    outbox,
+    proposals,
+    rules,
+    sources,
+    trees,
+    verdicts,
+    watermark,
+)
 from service.state.connection import claim_schema, open_client
 from service.state.embedded import EmbeddedRedis, bundled_server
 from service.state.windows import Peak, StoredSessions
@@ -56,6 +68,17 @@ async def test_whole_state_works_on_a_cluster_node_which_refuses_more_than_one_s
     await claim_schema(redis)
     await sources.put(redis, "s", {})
     await sources.activate_first(redis, "s", "v1")
+    await outbox.begin(redis, "s", "hook", at_end=True)
+    assert await incidents.apply(redis, "s", [incidents.Effect("told", b"{}", 1.0, 1.0)], 1.0) == [1]
+    [(place, _)] = await outbox.after(redis, "s", outbox.BEGINNING)
+    waiting, places = outbox.Waiting("d", "told", 1.0), (outbox.BEGINNING, place)
+    held = [(0.5, "held", "info")]
+    assert await outbox.admit(redis, "s", "hook", places=places, window=1.0, admitted=[waiting], held=held)
+    [desk] = await outbox.desks(redis, ["s"], "hook")
+    assert await outbox.end_window(redis, "s", "hook", desk, None)
+    assert await outbox.bury(redis, "s", "hook", waiting, 2.0, "refused")
+    assert await outbox.raise_dead(redis, "s", "hook", await outbox.dead(redis, "s", "hook", 1), again=True) == 1
+    await incidents.backfill(redis, "s", 0.5)
     proposal: proposals.Proposal = {"version": "v1", "at": 1.0, "because": [], "figures": {}}
     assert await proposals.make(redis, "s", proposal)
     assert await proposals.read(redis, "s") == proposal
