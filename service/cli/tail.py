@@ -5,7 +5,6 @@ import math
 import os
 import signal
 from collections.abc import Coroutine
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 from uuid import uuid4
@@ -16,6 +15,7 @@ from rich.status import Status
 from rich.text import Text
 
 from models.bundles import NAME
+from models.errors import TocsinError
 from models.source.config import Source
 from service.cli.remote import HERE
 from service.cli.show import harmless, print_json
@@ -143,10 +143,22 @@ async def _until_stopped(work: Coroutine[object, object, None]) -> None:
     """Run until it is done, or a signal says to stop: what was not acknowledged is sent the next time."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def stop() -> None:
+        told.set()
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
+        loop.add_signal_handler(number, stop)
+    try:
         await task
+    except asyncio.CancelledError:
+        return
+    except (OSError, TocsinError):
+        # A connection that breaks while it stops is no failure: the places are kept.
+        if not told.is_set():
+            raise
 
 
 def _usual_state(source: str) -> Path:
