@@ -10,7 +10,21 @@ from rich.console import Console
 from rich.text import Text
 
 from models.errors import TocsinError
-from service.cli import bundles, datasets, demo, evaluate, init, learner, parse, replay, serve, sources, tail, train
+from service.cli import (
+    bundles,
+    datasets,
+    demo,
+    evaluate,
+    init,
+    learner,
+    notify,
+    parse,
+    replay,
+    serve,
+    sources,
+    tail,
+    train,
+)
 from service.cli.show import harmless
 
 app = typer.Typer(
@@ -30,6 +44,7 @@ app.command("tail")(tail.tail)
 app.command("parse")(parse.parse)
 app.command("sources")(sources.sources)
 app.add_typer(bundles.app, name="bundles")
+app.add_typer(notify.app, name="notify")
 app.add_typer(datasets.app, name="datasets")
 app.command("demo")(demo.demo)
 

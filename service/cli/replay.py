@@ -45,6 +45,9 @@ def replay(
         typer.Option(help="Then wait until the service has closed all sessions: idle_s and twice lateness_s at most"),
     ] = False,
     compress: Annotated[bool, typer.Option("--gzip", help="Send gzip bodies")] = False,
+    backfill: Annotated[
+        bool, typer.Option("--backfill", help="It is history: incidents are stored, and nobody is told")
+    ] = False,
     retry: Annotated[float, typer.Option(min=0.0, help="Seconds for which a busy or absent service is retried")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
@@ -68,7 +71,12 @@ def replay(
 
     async def run(sending: Progress) -> Report:
         client = ServiceClient(
-            url, uuid4().hex, connections=connections, compress=compress, limits=Limits(retry_s=retry)
+            url,
+            uuid4().hex,
+            connections=connections,
+            compress=compress,
+            backfill=backfill,
+            limits=Limits(retry_s=retry),
         )
         async with client:
             entry = await client.source(source)

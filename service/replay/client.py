@@ -69,12 +69,14 @@ class ServiceClient:
         *,
         connections: int = 1,
         compress: bool = False,
+        backfill: bool = False,
         wanted: Wanted = "all",
         limits: Limits | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._run_id = run_id
         self._compress = compress
+        self._mode = "backfill" if backfill else "live"
         self._wanted = wanted
         self._limits = limits or Limits()
         self._sleep = sleep
@@ -123,7 +125,7 @@ class ServiceClient:
             headers["content-encoding"] = "gzip"
         response, latency_s, retries = await self._answered(
             self._http.build_request(
-                "POST", "/ingest", params={"verdicts": self._wanted}, content=body, headers=headers
+                "POST", "/ingest", params={"verdicts": self._wanted, "mode": self._mode}, content=body, headers=headers
             )
         )
         answer = _decoded(response)

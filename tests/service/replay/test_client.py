@@ -87,6 +87,14 @@ async def test_compressed_batches_unpack_to_the_body(peer: Peer) -> None:
     assert gzip.decompress(peer.seen[0].body) == BODY
 
 
+@pytest.mark.parametrize(("backfill", "mode"), [(False, "mode=live"), (True, "mode=backfill")])
+async def test_history_is_sent_as_such(peer: Peer, backfill: bool, mode: str) -> None:
+    peer.answer(200, ingested())
+    async with ServiceClient(peer.url, "run", backfill=backfill) as client:
+        await client.ingest(BODY)
+    assert mode in peer.seen[0].path.partition("?")[2].split("&")
+
+
 async def test_ends_follow_next_until_nothing_is_left(peer: Peer) -> None:
     peer.answer(200, {"verdicts": [{"session": "a"}], "next": "5-0"})
     peer.answer(200, {"verdicts": [{"session": "b"}], "next": "5-1"})
