@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
 
 from models.errors import TocsinError
 from service.api import (
@@ -50,7 +51,10 @@ def create_app(core: Core) -> FastAPI:
             await app.state.feed.close()
             await core.stop()
 
-    app = FastAPI(title="Tocsin", summary="Streaming log anomaly detection", lifespan=lifespan)
+    # FastAPI's own pages of the calls would have browsers run scripts of a third party; /openapi.json says the same.
+    app = FastAPI(
+        title="Tocsin", summary="Streaming log anomaly detection", lifespan=lifespan, docs_url=None, redoc_url=None
+    )
     app.state.core = core
     app.state.feed = IncidentFeed(core)
     app.state.page = Page(core)
@@ -60,6 +64,7 @@ def create_app(core: Core) -> FastAPI:
         app.include_router(module.router, dependencies=[Depends(own_page)] if module in BY_HAND else [])
     app.add_exception_handler(TocsinError, _tocsin_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(RequestMetrics, metrics=core.metrics)
     return app
 
@@ -69,6 +74,11 @@ async def _tocsin_error(_request: Request, error: Exception) -> Response:
     status, retry_after_s = http_status(error)
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     return JSONResponse({"error": str(error)}, status, headers)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Whoever went away before the body had come reads no answer; it is counted as a client's fault."""
+    return Response(status_code=400)
 
 
 async def _validation_error(_request: Request, error: Exception) -> Response:
