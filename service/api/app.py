@@ -17,6 +17,7 @@ from service.api import (
     ingest,
     loki,
     models,
+    mutes,
     notifications,
     otlp,
     page,
@@ -32,8 +33,8 @@ from service.intake.routing import Routing
 from service.listen.listeners import Listeners
 from service.page.page import Page
 
-ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, notifications, health)
-BY_HAND = (feedback, sources, models, notifications)
+ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, mutes, notifications, health)
+BY_HAND = (feedback, sources, models, mutes, notifications)
 """What people change: browsers may for nobody but our own page."""
 
 

@@ -35,7 +35,8 @@ def _named(text: str | None) -> str | None:
     return _plain(text)
 
 
-def _prose(text: str | None) -> str | None:
+def prose(text: str | None) -> str | None:
+    """A note as it can be shown and logged: no control characters but line ends and tabs."""
     if text is not None and any(
         unicodedata.category(letter).startswith("C") and letter not in "\n\t" for letter in text
     ):
@@ -60,7 +61,7 @@ class Feedback(BaseModel):
     source: Annotated[str | None, Field(max_length=64)] = None
     session: Annotated[str | None, Field(max_length=512)] = None
     at: datetime | None = None
-    note: Annotated[str | None, Field(max_length=2000), AfterValidator(_prose)] = None
+    note: Annotated[str | None, Field(max_length=2000), AfterValidator(prose)] = None
     author: Author | None = None
 
     @model_validator(mode="after")

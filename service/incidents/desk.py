@@ -4,7 +4,7 @@ Owns what an incident looks like to a caller. What follows from answering one is
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -13,12 +13,14 @@ from service.errors import NotFound, WrongValue
 from service.incidents import causes
 from service.incidents.causes import Cause
 from service.incidents.feedback import FeedbackDesk
+from service.incidents.muting import MuteDesk
 from service.incidents.severity import severity
 from service.metrics import Metrics
 from service.pipeline.sources import Sources
 from service.settings import Settings
-from service.state import incidents
+from service.state import incidents, mutes
 from service.state.incidents import StoredIncident
+from service.state.mutes import Mute
 
 CURSOR = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,20})?:[0-9a-f]{1,64}")
 """What ``incidents.page`` gives as ``next``."""
@@ -34,6 +36,7 @@ class IncidentDesk:
     ) -> None:
         self._redis = redis
         self._sources = sources
+        self.mutes = MuteDesk(redis, sources, clock)
         self.feedback = FeedbackDesk(redis, sources, metrics, settings, clock, self._find)
 
     async def page(
@@ -44,7 +47,9 @@ class IncidentDesk:
             raise WrongValue("cursor must be `next` of an earlier answer")
         names = [(await self._sources.get(source)).name] if source else await self._sources.names()
         page = await incidents.page(self._redis, names, state, since, limit, cursor)
-        return {"incidents": [summary(found) for found in page.incidents], "next": page.next}
+        windows = {name: await mutes.read(self._redis, name) for name in {one.source for one in page.incidents}}
+        listed = [_marked(found, windows[found.source]) for found in page.incidents]
+        return {"incidents": listed, "next": page.next}
 
     async def get(self, incident_id: str) -> dict[str, Any]:
         """One incident with its explanation, the scopes under which it can be silenced, and the answers to it that wait
@@ -52,7 +57,8 @@ class IncidentDesk:
         found = await self._find(incident_id)
         kept = [Cause.decode(line) for line in await incidents.clauses(self._redis, found.source, incident_id)]
         told = {name: part for name, part in found.body.items() if name != "lessons"}
-        shown = {**told, **summary(found), "scopes": causes.scopes(kept)}
+        listed = _marked(found, await mutes.read(self._redis, found.source))
+        shown = {**told, **listed, "scopes": causes.scopes(kept)}
         return shown | {"on_trial": await self.feedback.on_trial(found)}
 
     async def _find(self, incident_id: str) -> StoredIncident:
@@ -62,8 +68,13 @@ class IncidentDesk:
         return found
 
 
+def _marked(incident: StoredIncident, windows: Sequence[Mute]) -> dict[str, Any]:
+    """An incident as the list tells it, and whether it was raised while its source was muted."""
+    return summary(incident) | {"muted": mutes.muted(windows, incident.raised)}
+
+
 def summary(incident: StoredIncident) -> dict[str, Any]:
-    """An incident as the list tells it."""
+    """What the list tells of an incident by itself."""
     return {
         "id": incident.id,
         **{name: incident.body.get(name) for name in SUMMARY},

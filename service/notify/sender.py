@@ -24,8 +24,9 @@ from service.notify.backoff import pause_s
 from service.notify.config import Target
 from service.notify.notice import Notice
 from service.notify.outcome import Channel, Outcome
-from service.state import incidents, outbox
+from service.state import incidents, mutes, outbox
 from service.state.incidents import StoredIncident
+from service.state.mutes import Mute
 from service.state.outbox import Desk, Waiting, Why
 
 log = logging.getLogger("tocsin.notify")
@@ -128,11 +129,12 @@ class Sender:
         if not came:
             return False
         found = await incidents.several(self._redis, source, [incident for _, incident in came])
+        windows = await mutes.read(self._redis, source)
         at = {incident: where for where, incident in came}
         left_out: Counter[str] = Counter()
         wanted = []
         for name in at:
-            why = self._unwanted(found.get(name))
+            why = self._unwanted(found.get(name), windows)
             if why is None:
                 wanted.append(found[name])
             else:
@@ -233,17 +235,19 @@ class Sender:
         if waiting.held is not None:
             return notices.of_held_back(waiting.delivery, source, waiting.held, self._public_url), ""
         found = await incidents.get(self._redis, source, waiting.incident or "")
-        why = self._unwanted(found)
+        why = self._unwanted(found, await mutes.read(self._redis, source))
         if found is None or why is not None:
             return None, why or "gone"
         return notices.of_incident(waiting.delivery, found, self._public_url), ""
 
-    def _unwanted(self, incident: StoredIncident | None) -> str | None:
+    def _unwanted(self, incident: StoredIncident | None, windows: Sequence[Mute]) -> str | None:
         """Why nobody is to be told of an incident; None where somebody is."""
         if incident is None:
             return "gone"
         if incident.state != incidents.OPEN:
             return "answered"
+        if mutes.muted(windows, incident.raised):
+            return "muted"
         level = severity(incident.score, incident.body.get("reasons", ()))
         return None if at_least(level, self.target.min_severity) else "below_severity"
 

@@ -4,6 +4,7 @@ Owns which data a view takes from the service. An error is a view too: browsers 
 know how HTML looks (``templates/``), nor HTTP beyond the status.
 """
 
+import math
 from collections.abc import Awaitable
 from typing import Any
 
@@ -41,7 +42,7 @@ class Page:
 
         async def shown() -> str:
             names = await self._core.sources.names()
-            page = await self._core.desk.page(source or None, state or None, None, LISTED, cursor or None)
+            page = await self._listed(source, state, cursor)
             return render(
                 "incidents.html", here="incidents", incidents=page["incidents"], next=page["next"], names=names,
                 states=STATES, source=source, state=state, cursor=cursor,
@@ -53,7 +54,7 @@ class Page:
         """The rows of the list alone."""
 
         async def shown() -> str:
-            page = await self._core.desk.page(source or None, state or None, None, LISTED, cursor or None)
+            page = await self._listed(source, state, cursor)
             return render("rows.html", incidents=page["incidents"])
 
         return await _shown(shown(), "incidents")
@@ -147,6 +148,17 @@ class Page:
             return render("traffic.html", here="traffic")
 
         return await _shown(shown(), "traffic")
+
+    async def _listed(self, source: str, state: str, cursor: str) -> dict[str, Any]:
+        """Incidents, and of each the deploys that came after it and before the one above it."""
+        page = await self._core.desk.page(source or None, state or None, None, LISTED, cursor or None)
+        names = [source] if source else await self._core.sources.names()
+        deploys = await self._core.desk.mutes.deploys(names) if page["incidents"] else []
+        above = page["incidents"][0]["raised"] if cursor and page["incidents"] else math.inf
+        for incident in page["incidents"]:
+            incident["deploys"] = [deploy for deploy in deploys if incident["raised"] <= deploy["from"] < above]
+            above = incident["raised"]
+        return page
 
     async def _answers(self, incident: dict[str, Any]) -> dict[str, Any]:
         found = await choices(self._core, incident)

@@ -39,6 +39,8 @@ HELD_SHOWN = 5
 """Of what a flood's budget held back, the strangest that are named."""
 DEAD_KEPT = 1_000
 """Notices of a source that one notifier could not deliver: the oldest go."""
+MUTES_KEPT = 1_000
+"""Of a source, those that are over included: as long as incidents of their time are kept."""
 NOTIFY_LEASE_TTL_S = 20
 """Beyond the longest that one attempt takes."""
 PROPOSAL_TTL_S = 30 * 86_400
@@ -320,6 +322,11 @@ def notify_held(source: str, notifier: str) -> str:
 def notify_dead(source: str, notifier: str) -> str:
     """List, newest first: notices that could not be delivered, with the reason, JSON."""
     return _source(source, f"notify:{notifier}:dead")
+
+
+def mutes(source: str) -> str:
+    """Hash: id -> window in which nobody is told, or marker of a deploy, JSON."""
+    return _source(source, "mutes")
 
 
 def notify_lease(notifier: str) -> str:
