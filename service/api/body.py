@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from models.parser import End
+from service.intake.weight import line_ends, weighs_too_much
 from service.pipeline.request import IngestRequest, LineError
 
 MAX_SESSION_BYTES = 512
@@ -111,6 +112,11 @@ def _named(source: str | None) -> str:
     return source
 
 
+def _counted_at_least(size: int, limits: Limits) -> None:
+    """Before lines are told apart: 64 MiB of line ends would take gigabytes."""
+    _counted(max(1, size), limits)
+
+
 def _counted(size: int, limits: Limits) -> None:
     if size == 0:
         raise BodyError(422, "the batch is empty: send at least one line")
@@ -119,6 +125,8 @@ def _counted(size: int, limits: Limits) -> None:
 
 
 def _read_json(plain: bytes, source: str | None, limits: Limits) -> IngestRequest:
+    if weighs_too_much(plain):
+        raise BodyError(413, "the body holds too many small values; send smaller batches")
     try:
         body = orjson.loads(plain)
     except orjson.JSONDecodeError as error:
@@ -157,6 +165,7 @@ def _read_json(plain: bytes, source: str | None, limits: Limits) -> IngestReques
 
 
 def _read_ndjson(plain: bytes, source: str, limits: Limits) -> IngestRequest:
+    _counted_at_least(line_ends(plain), limits)
     raw = plain.splitlines() if b"\r" in plain else plain.split(b"\n")
     if raw and not raw[-1].strip():
         raw.pop()
@@ -178,6 +187,7 @@ def _read_ndjson(plain: bytes, source: str, limits: Limits) -> IngestRequest:
 
 
 def _read_text(plain: bytes, source: str, limits: Limits) -> IngestRequest:
+    _counted_at_least(plain.count(b"\n"), limits)
     raw = plain.split(b"\n")
     if raw and not raw[-1]:
         raw.pop()

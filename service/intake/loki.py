@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from service.intake import lokiproto, wire
 from service.intake.entry import Decoded, Entry, Labels, Refused, checked_ns
+from service.intake.weight import weighs_too_much
 
 USUAL_NAMES = ("service_name", "app", "job")
 """Where a source is named if nothing else says it, in the order in which they are tried."""
@@ -78,6 +79,8 @@ def decode_protobuf(body: bytes, limit: int) -> Decoded:
 def decode_json(body: bytes, limit: int) -> Decoded:
     """The same in JSON, ``{"streams": [{"stream": {...}, "values": [["ns", "line", {...}]]}]}``. Raises Refused."""
     decoded = Decoded()
+    if weighs_too_much(body):
+        raise Refused(413, "the body holds too many small values; send smaller batches")
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:

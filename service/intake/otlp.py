@@ -17,6 +17,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from service.intake import anyvalue, wire
 from service.intake.entry import Decoded, Entry, Labels, Refused, checked_ns
+from service.intake.weight import weighs_too_much
 
 USUAL_NAMES = ("service.name",)
 """Where a source is named if nothing else says it."""
@@ -62,6 +63,8 @@ def decode_protobuf(body: bytes, limit: int) -> Decoded:
 def decode_json(body: bytes, limit: int) -> Decoded:
     """The same of OTLP's JSON: ids in hexadecimal, 64-bit numbers as text. Raises Refused."""
     decoded = Decoded()
+    if weighs_too_much(body):
+        raise Refused(413, "the body holds too many small values; send smaller batches")
     try:
         request = orjson.loads(body)
         for resource_logs in anyvalue.items(request, "resourceLogs"):
