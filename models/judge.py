@@ -21,6 +21,7 @@ from models.lesson import Lesson
 from models.members.cache import REASONS_KEPT, Remembered
 from models.members.ended import EndMember
 from models.members.event import EventMember, FieldMember, Observed, TextMember, TimingMember, ValueMember
+from models.normals import Normals
 from models.notes import Notes, NoteSettings
 from models.parser import Events
 from models.record import Records
@@ -78,10 +79,13 @@ class Judge:
         known: frozenset[int],
         provider: str = "cpu",
         workflow: Diagnostician | None = None,
+        normals: Normals | None = None,
     ) -> None:
         """``known`` holds the template ids of the vocabulary; ``provider`` says where networks run; ``workflow`` tells
-        where in a session's course an alarm lies, where training built one."""
+        where in a session's course an alarm lies, where training built one; ``normals`` what incidents are compared
+        with, None in older bundles."""
         self.provider = provider
+        self.normals = normals
         self._workflow = workflow
         self._diagnoses: Remembered[tuple[object, ...], dict[str, Any]] = Remembered(REASONS_KEPT)
         self.events = tuple(events)

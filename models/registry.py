@@ -30,6 +30,7 @@ from models.logbert.detector import LogBERT, LogBERTDistance
 from models.loglstm.detector import LogLSTM
 from models.members.ended import CountMember, EndMember, SequenceMember
 from models.members.event import EventMember, FieldMember, KeyMember, TextMember, TimingMember, ValueMember
+from models.normals import NORMALS, Normals
 from models.vocabulary import Vocabulary
 from models.workflow.diagnosis import Diagnostician
 from models.workflow.graph import WORKFLOW, Workflow
@@ -176,4 +177,5 @@ def load_judge(
         )
     used = {graph.provider for graph in graphs}
     workflow = Diagnostician(Workflow.from_json(files[WORKFLOW])) if WORKFLOW in files else None
-    return Judge(events, sessions, ensemble, known, "cuda" if used == {"cuda"} else "cpu", workflow)
+    normals = Normals.from_json(files[NORMALS]) if NORMALS in files else None
+    return Judge(events, sessions, ensemble, known, "cuda" if used == {"cuda"} else "cpu", workflow, normals)

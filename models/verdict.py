@@ -49,7 +49,7 @@ class Finding:
     ``window`` holds the template ids before the event, oldest first (for a closed session: its last ones); ``clauses``
     what to silence should it be called a false alarm: of each detector that took part, its narrowest; ``diagnosis``
     where it departs from the source's workflow (``models.workflow``), None where there is none; ``lessons`` what those
-    detectors saw.
+    detectors saw; ``events`` how many events the session had before it (its end: in all), None of a timeframe.
     """
 
     verdict: Verdict
@@ -61,6 +61,7 @@ class Finding:
     clauses: tuple[Clause, ...] = ()
     diagnosis: dict[str, Any] | None = None
     lessons: tuple[Lesson, ...] = ()
+    events: int | None = None
 
 
 def wording(text_of: Callable[[int], str]) -> Callable[[int], str]:
@@ -133,7 +134,10 @@ def explain_lines(
         clauses = _first(judge.row_clauses(reason.detector, observed, at) for reason in reasons)
         diagnosis = _in_words(judge.row_diagnosis(observed, at), words)
         time = float(events.time[row])
-        findings.append(Finding(verdict, _cause(clauses), started, time, window, row, clauses, diagnosis))
+        before = int(windows.position[at])
+        findings.append(
+            Finding(verdict, _cause(clauses), started, time, window, row, clauses, diagnosis, events=before)
+        )
     return findings
 
 
@@ -174,7 +178,11 @@ def session_verdicts(
             counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
             cause = _cause(led) if led else digest(leading, counts)
             diagnosis = _in_words(judge.closing_diagnosis(closing), words)
-            findings.append(Finding(verdict, cause, state.started, state.last, window, closing.row, clauses, diagnosis))
+            findings.append(
+                Finding(
+                    verdict, cause, state.started, state.last, window, closing.row, clauses, diagnosis, events=state.n
+                )
+            )
     _silence(verdicts, judgement)
     return verdicts, findings
 

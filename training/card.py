@@ -47,7 +47,7 @@ It knows the behaviour of the days above. New but benign behaviour rings until f
 
 
 def _beside(manifest: Manifest) -> str:
-    """What stands beside the ensemble: detectors without a say, timeframes, and the workflow."""
+    """What stands beside the ensemble: detectors without a say, timeframes, workflow, and normal sessions."""
     rates, weights = manifest.metrics["held_out_false_alarm_rate"], manifest.ensemble["weights"]
     witnesses = [f"{name} ({rates[name]:.4f})" for name in rates if name not in weights and name != "ensemble"]
     parts = []
@@ -60,6 +60,12 @@ def _beside(manifest: Manifest) -> str:
     if built:
         ways = ", ".join(f"{name} {way['replay_rate']:.2%}" for name, way in built["ways"].items())
         parts.append(f"\nWorkflow: built by {built['chosen']}; held-out sessions that replay: {ways}.\n")
+    normals = manifest.metrics.get("normals")
+    if normals:
+        parts.append(
+            f"\nIncidents are compared with {normals['kept']} normal sessions; {normals['sessions']} of those trained "
+            "went as one of them.\n"
+        )
     return "".join(parts)
 
 

@@ -17,6 +17,7 @@ from models.drift.reference import Reference
 from models.ensemble import BUDGET, Ensemble
 from models.errors import DataError
 from models.graph import Graph
+from models.normals import NORMALS, Normals
 from models.parser import Parser
 from models.record import Records
 from models.registry import DEFAULT, DETECTORS, ENSEMBLE, TIMEFRAME, load_judge
@@ -233,7 +234,9 @@ def assemble(
         files |= frames.files
         detectors[frames.name] = frames.settings
     files[WORKFLOW], built = _workflow(material, members, settings.seed)
-    files[REPLAY] = sample_windows([session.keys for session in material.sessions], session.width, settings.seed)
+    files[REPLAY] = sample_windows(material.corpus.keys, session.width, settings.seed)
+    normals = Normals.fit(material.corpus.keys, settings.seed)
+    files[NORMALS] = normals.to_json()
     times = [session.times for session in material.sessions]
     reference = Reference.fit(material.corpus.keys, times, ensemble.evidence(raws))
     manifest = Manifest(
@@ -250,6 +253,7 @@ def assemble(
         metrics={
             **_metrics(members, raws, ensemble),
             "workflow": built,
+            "normals": {"kept": len(normals), "sessions": normals.sessions},
             "reference": reference.to_dict(),
         },
     )

@@ -144,6 +144,7 @@ def _body(live: LiveSource, finding: Finding, line_of: LineOf) -> bytes:
             "diagnosis": finding.diagnosis,
             "lessons": [lesson.to_dict() for lesson in finding.lessons],
             "session_started": finding.started,
+            "events": finding.events,
             "version": live.version,
             "tree": live.tree.tree_id,
         }

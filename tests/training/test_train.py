@@ -136,6 +136,18 @@ def test_card_says_what_the_manifest_says() -> None:
     assert all(f"| {name} |" in card for name in (*SIMPLE, "ensemble"))
 
 
+def test_normal_sessions_are_kept_for_incidents_to_be_compared_with() -> None:
+    bundle = trained(blocks.source(), given(normal_lines()))
+    normals = bundle.judge().normals
+    assert normals is not None
+    told = bundle.manifest.metrics["normals"]
+    assert told == {"kept": len(normals), "sessions": normals.sessions}
+    assert 0 < told["kept"] <= told["sessions"] <= bundle.manifest.provenance["sessions_trained"]
+    assert f"Incidents are compared with {told['kept']} normal sessions" in bundle.files["CARD.md"].decode()
+    without = {name: content for name, content in bundle.files.items() if name != "normals.json"}
+    assert Bundle.seal(bundle.manifest, without).judge().normals is None, "older bundles lack them"
+
+
 def test_members_are_those_asked_for_and_new_event() -> None:
     bundle = trained(blocks.source(), given(normal_lines()), detectors=("length",))
     judge = bundle.judge()
