@@ -118,7 +118,7 @@ async def undo(
     core: CoreDependency, feedback_id: Annotated[str, Path(max_length=64)], by: AuthorHeader = None
 ) -> dict[str, Any]:
     """Take feedback back: what it silenced rings again from the next line on."""
-    return await core.desk.feedback.undo(feedback_id, by or NOBODY)
+    return await core.desk.feedback.undoing.undo(feedback_id, by or NOBODY)
 
 
 @router.delete("/feedback")
@@ -126,4 +126,4 @@ async def undo_author(
     core: CoreDependency, author: Annotated[str, Query(max_length=100)], by: AuthorHeader = None
 ) -> dict[str, Any]:
     """Take back all that one author gave."""
-    return await core.desk.feedback.undo_author(author.strip(), by or NOBODY)
+    return await core.desk.feedback.undoing.undo_author(author.strip(), by or NOBODY)

@@ -16,17 +16,19 @@ from redis.asyncio import Redis
 from models.errors import StateError, TemplateError
 from models.lesson import Lesson
 from models.rules import Clause
-from service.errors import Conflict, Gone, NotFound, ServiceError, TooMuchFeedback, WrongValue
+from service.errors import Conflict, Gone, ServiceError, TooMuchFeedback, WrongValue
 from service.incidents import causes, guard, seconds
 from service.incidents.causes import Cause
 from service.incidents.guard import Limits
+from service.incidents.items import entry_of, told
 from service.incidents.seconds import LESSONS, WITHHELD, Seconds
+from service.incidents.undoing import Undoing
 from service.metrics import Metrics
 from service.pipeline.live import LiveSource
 from service.pipeline.sources import Sources
 from service.settings import Settings
 from service.state import feedback, incidents, rules
-from service.state.incidents import OPEN, StoredIncident
+from service.state.incidents import StoredIncident
 from service.state.rules import Standing, StoredRules
 from service.state.windows import StoredSessions
 
@@ -51,7 +53,7 @@ class Said:
 
 
 class FeedbackDesk:
-    """Takes, lists and undoes feedback of all sources."""
+    """Takes and lists feedback of all sources; ``undoing`` takes it back."""
 
     def __init__(
         self,
@@ -69,6 +71,7 @@ class FeedbackDesk:
         self._per_minute = settings.feedback_per_minute
         self._limits = Limits.of(settings)
         self._seconds = Seconds(redis, self._limits.alone)
+        self.undoing = Undoing(redis, sources, self._seconds, clock)
         self._clock = clock
         self._find = find
 
@@ -115,7 +118,7 @@ class FeedbackDesk:
 
         await self._write(item, rule, check, self._seconds.put)
         standing = await rules.standing(self._redis, incident.source, [item["id"]])
-        return _told(item) | seconds.told(said.author, standing[item["id"]])
+        return told(item) | seconds.told(said.author, standing[item["id"]])
 
     async def _agree(
         self, incident: StoredIncident, said: Said, rule: Mapping[str, Any], clauses: Sequence[Clause]
@@ -136,7 +139,7 @@ class FeedbackDesk:
             other = await feedback.get(self._redis, name)
             if other is not None:
                 await incidents.set_state(self._redis, incident.source, other["incident"], STATES[item["label"]])
-        return _told(item)
+        return told(item)
 
     async def real(self, incident_id: str, said: Said) -> dict[str, Any]:
         """Protect an incident: no later rule may silence what rang in it. Raises as ``false_alarm`` does."""
@@ -151,7 +154,7 @@ class FeedbackDesk:
             "window": {"keys": window, "template_id": incident.body["template_id"], "line": incident.body["line"]}
         }
         await self._write(item, case, lambda stored: guard.check_case(stored, case), rules.protect)
-        return _told(item)
+        return told(item)
 
     async def missed(self, source: str, session: str, at: float, said: Said) -> dict[str, Any]:
         """Protect what a live session holds, in which an anomaly at a time (seconds) was missed. Raises Gone where the
@@ -180,7 +183,7 @@ class FeedbackDesk:
             }
         }
         await self._write(item, case, lambda stored: guard.check_case(stored, case), rules.protect)
-        return _told(item)
+        return told(item)
 
     async def newest(self, source: str | None, limit: int) -> dict[str, Any]:
         """Feedback, newest first; of rules, how many verdicts they silenced and whether they are in force."""
@@ -200,7 +203,7 @@ class FeedbackDesk:
                     item["hits"] = found.hits
                     lasts = found.stored and (expires is None or expires > now)
                     item["in_force"] = lasts and (live is None or live.tree.tree_id == item["rule"]["tree"])
-        return {"feedback": [_told(item) for item in items]}
+        return {"feedback": [told(item) for item in items]}
 
     async def on_trial(self, incident: StoredIncident) -> list[dict[str, Any]]:
         """Answers to an incident that wait for a second author: their id, ``author``, ``state`` and ``needs``."""
@@ -216,51 +219,6 @@ class FeedbackDesk:
     async def audit(self, limit: int) -> dict[str, Any]:
         """What was given, refused and undone, newest first."""
         return {"audit": await feedback.audit_trail(self._redis, limit)}
-
-    async def undo(self, feedback_id: str, author: str) -> dict[str, Any]:
-        """Take an item back with all that followed from it. Raises NotFound."""
-        item = await feedback.get(self._redis, feedback_id)
-        undone = [] if item is None else await self._undo([item], author)
-        if not undone:
-            raise NotFound(f"no feedback {feedback_id!r}; GET /feedback lists it")
-        return undone[0]
-
-    async def undo_author(self, author: str, by: str) -> dict[str, Any]:
-        """Take back all that one author gave."""
-        undone = await self._undo(await feedback.by_author(self._redis, author), by)
-        return {"author": author, "undone": [item["id"] for item in undone]}
-
-    async def _undo(self, items: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
-        """First what is in force, then the items: whoever dies between leaves what can be undone again."""
-        now = self._clock()
-        by_source: dict[str, list[dict[str, Any]]] = {}
-        for item in items:
-            by_source.setdefault(item["source"], []).append(item)
-        for source, own in by_source.items():
-            ids = [item["id"] for item in own]
-            await rules.remove(self._redis, source, ids, now)
-            await rules.forget_hits(self._redis, source, ids)
-            doubted = [name for item in own for name in item.get("agrees", ()) if name not in ids]
-            await self._unlearn(source, ids, doubted)
-            await self._seconds.doubt(source, doubted)
-            for item in own:
-                if "incident" in item:
-                    await incidents.set_state(self._redis, source, item["incident"], OPEN)
-        audit = {
-            item["id"]: _entry("undo", item, by, now) | {"given_by": item["author"], "given_at": item["time"]}
-            for item in items
-        }
-        return [_told(item) for item in await feedback.undo(self._redis, list(audit), audit)]
-
-    async def _unlearn(self, source: str, ids: list[str], doubted: list[str]) -> None:
-        """Where the live version learned one of some answers, or of those that somebody agreed to who takes it back,
-        go back to the newest one that did not; what else was learned since is silenced by its rules again, and waits
-        for the learner."""
-        found = await self._sources.without_lessons(source, [*ids, *doubted])
-        if found is not None:
-            version, others = found
-            await rules.reinstate(self._redis, source, [name for name in others if name not in ids])
-            await self._sources.activate(source, version, reset_sessions=False)
 
     async def _admit(self, said: Said) -> float:
         """The wall clock; TooMuchFeedback where the author goes too fast."""
@@ -308,7 +266,7 @@ class FeedbackDesk:
         source, name, now = item["source"], item["id"], item["time"]
         stored = await self._pruned(source, now)
         await self._checked(check, stored, item)
-        await feedback.put(self._redis, name, item, now, _entry("give", item, item["author"], now))
+        await feedback.put(self._redis, name, item, now, entry_of("give", item, item["author"], now))
         for _ in range(ATTEMPTS):
             if await put(self._redis, source, name, entry, stored.version):
                 break
@@ -316,10 +274,10 @@ class FeedbackDesk:
             try:
                 await self._checked(check, stored, item)
             except ServiceError:
-                await feedback.delete(self._redis, name, _entry("withdraw", item, item["author"], now))
+                await feedback.delete(self._redis, name, entry_of("withdraw", item, item["author"], now))
                 raise
         else:
-            await feedback.delete(self._redis, name, _entry("withdraw", item, item["author"], now))
+            await feedback.delete(self._redis, name, entry_of("withdraw", item, item["author"], now))
             raise StateError(f"the rules of {source} are changing too fast to add one; try again")
         if "incident" in item and not (await rules.standing(self._redis, source, [name]))[name].waiting:
             await incidents.set_state(self._redis, source, item["incident"], STATES[item["label"]])
@@ -339,26 +297,16 @@ class FeedbackDesk:
             check(stored)
         except (Conflict, TooMuchFeedback) as error:
             self._metrics.feedback_refused.labels("limit" if isinstance(error, TooMuchFeedback) else "conflict").inc()
-            refused = _entry("refuse", item, item["author"], item["time"]) | {"reason": str(error)}
+            refused = entry_of("refuse", item, item["author"], item["time"]) | {"reason": str(error)}
             del refused["feedback"]
             await feedback.note(self._redis, refused)
             raise
-
-
-def _told(item: Mapping[str, Any]) -> dict[str, Any]:
-    """An item as people see it: what detectors saw is the learner's."""
-    return {name: part for name, part in item.items() if name not in (LESSONS, WITHHELD)}
 
 
 def _expires(clauses: tuple[Clause, ...], said: Said, now: float) -> float | None:
     if said.expires_in_s is not None:
         return now + said.expires_in_s
     return now + TIMEFRAME_RULE_S if any(clause.scope == "timeframe" for clause in clauses) else None
-
-
-def _entry(action: str, item: Mapping[str, Any], author: str, now: float) -> dict[str, Any]:
-    about = {name: item[name] for name in ("label", "source", "session", "incident") if name in item}
-    return {"action": action, "feedback": item["id"], "author": author, "time": now, **about}
 
 
 def _text(live: LiveSource, template_id: int) -> str | None:
