@@ -32,7 +32,7 @@ class Budget(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     notices: Annotated[int, Field(ge=1, le=1000)] = 20
-    window_s: Seconds = 300.0
+    window_s: Annotated[float, Field(ge=1, le=7 * 86_400.0, allow_inf_nan=False)] = 300.0
 
 
 class _Entry(BaseModel):

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from service.state import keys
 from service.state.connection import command, pipelined
+from service.state.lessons import LEAVE
 from service.state.script import Arg, Script
 from service.state.sweeps import TAKE
 
@@ -172,8 +173,7 @@ async def take_lease(redis: Redis, notifier: str, token: str, attempt_s: float) 
 
 async def leave_lease(redis: Redis, notifier: str, token: str) -> None:
     """Give the lease back, so that another process need not wait."""
-    if await command(redis, "GET", keys.notify_lease(notifier)) == token.encode():
-        await command(redis, "DEL", keys.notify_lease(notifier))
+    await LEAVE.call(redis, [keys.notify_lease(notifier)], [token])
 
 
 async def begin(redis: Redis, source: str, notifier: str, *, at_end: bool) -> None:

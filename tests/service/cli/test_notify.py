@@ -23,7 +23,8 @@ async def test_notices_are_tried_listed_raised_and_dropped(
 ) -> None:
     await redis.ping()
     path = tmp_path / "notify.yaml"
-    path.write_bytes(orjson.dumps({"notifiers": [{"name": "hook", "kind": "webhook", "url": peer.url}]}))
+    hook = {"name": "hook", "kind": "webhook", "url": peer.url, "timeout_s": 60}
+    path.write_bytes(orjson.dumps({"notifiers": [hook]}))
     bundles = stored(tmp_path / "bundles", blocks_bundle())
     async with running(redis_url, bundles, notify=path) as replica, listening(replica) as url:
 

@@ -148,7 +148,7 @@ async def sender_to(redis: Redis, clock: Clock) -> AsyncIterator[OpenSender]:
     made: list[Sender] = []
 
     def make(url: str, names: Callable[[], list[str]] = lambda: ["s"], **given: Any) -> Sender:
-        target = Target(**{"name": "hook", "kind": "webhook", "url": url, "retry_s": 0.01, **given})
+        target = Target(**{"name": "hook", "kind": "webhook", "url": url, "retry_s": 0.01, "timeout_s": 60.0, **given})
         sender = Sender(
             target,
             open_channel(target, clock),

@@ -81,9 +81,14 @@ async def test_incidents_floods_and_tests_are_alerts(
     clock.now += 61.0
     await rounds_until(sender, lambda: counted(sender, "sent") == 3, "the rest was taken")
     assert (await sender.test()).sent
-    found = {
-        (alert["labels"]["alertname"], alert["labels"].get("incident")): alert for alert in await alerts(alertmanager)
-    }
+    found: dict[tuple[str, str | None], dict[str, Any]] = {}
+
+    async def all_there() -> bool:
+        listed = await alerts(alertmanager)
+        found.update({(one["labels"]["alertname"], one["labels"].get("incident")): one for one in listed})
+        return len(found) >= 4
+
+    await until(all_there, "all are listed", PATIENCE_S)
     assert set(found) == {
         ("TocsinIncident", "a"), ("TocsinIncident", "b"), ("TocsinIncidentsHeldBack", None), ("TocsinTest", None)
     }  # fmt: skip
@@ -108,5 +113,12 @@ async def test_hostile_names_are_taken_too(
     )
     await rounds_until(sender, lambda: counted(sender, "sent") + counted(sender, "dead") > 0, "it was settled")
     assert counted(sender, "sent") == 1
-    [alert] = await alerts(alertmanager)
+    found: list[dict[str, Any]] = []
+
+    async def there() -> bool:
+        found[:] = await alerts(alertmanager)
+        return bool(found)
+
+    await until(there, "it is listed", PATIENCE_S)
+    [alert] = found
     assert "{{ .Labels }}\\x00😀" in alert["annotations"]["description"]

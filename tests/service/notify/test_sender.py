@@ -58,15 +58,18 @@ async def test_a_new_incident_is_told_once_and_one_seen_again_is_not(
 async def test_what_fails_is_tried_again_under_the_same_delivery_until_it_is_taken(
     redis: Redis, peer: HttpPeer, sender_to: OpenSender, failures: list[Answer]
 ) -> None:
-    sender = sender_to(peer.url, timeout_s=2.0)
+    hangs = any(answer.status == HANG for answer in failures)
+    sender = sender_to(peer.url, timeout_s=5.0 if hangs else 60.0)
     await sender.begin()
     peer.script = list(failures)
     await raise_incidents(redis, "a")
     await rounds_until(sender, lambda: counted(sender, "sent") == 1, "it was sent")
     await quiet_rounds(sender)
-    assert peer.incidents == ["a"] * (len(failures) + 1)
+    assert set(peer.incidents) == {"a"}
     assert len(set(peer.deliveries)) == 1
-    assert counted(sender, "failed") == len(failures)
+    # On a busy machine more than what hangs may take too long.
+    assert counted(sender, "failed") >= len(failures)
+    assert hangs or counted(sender, "failed") == len(failures) == len(peer.requests) - 1
     assert await outbox.counts(redis, "s", "hook") == (0, 0)
 
 
@@ -213,7 +216,6 @@ async def test_a_sender_that_died_between_sending_and_settling_is_followed_by_on
     assert len(peer.requests) >= 3
     assert len(set(peer.deliveries)) == 2
     assert set(peer.incidents) == {"a", "b"}
-    await rounds_until(next_one, lambda: True, "")
     assert await outbox.counts(redis, "s", "hook") == (0, 0)
 
 
