@@ -30,6 +30,7 @@ from service.pipeline.frames import FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.merge import Merged, merge
+from service.pipeline.rates import RateCounting
 from service.pipeline.report import Reporter
 from service.pipeline.request import LineError
 from service.pipeline.seen import Seen, Watch, nobody, observed
@@ -43,7 +44,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 AT_ONCE = 8
-"""Lines whose text is read without a worker thread: waking one takes about as long as the work."""
+"""Lines that are read and judged without a worker thread, which takes about as long to wake as their work takes. A
+network that reads texts takes far longer, and has its thread."""
 
 Follow = Callable[[LiveSource, Began], Awaitable[None]]
 """Brings a source's replica to the versions that a batch was told to use."""
@@ -62,6 +64,7 @@ class BatchProcess:
         reporter: Reporter,
         follow: Follow,
         frames: FrameCounting,
+        rates: RateCounting,
         drift: DriftWatch,
         learning: Learning,
         metrics: Metrics,
@@ -71,6 +74,7 @@ class BatchProcess:
         self.live = live
         self._watch = watch
         self._frames = frames
+        self._rates = rates
         self._drift = drift
         self._learning = learning
         self._redis = redis
@@ -106,10 +110,13 @@ class BatchProcess:
             notes = await self._stage("notes", at_once, live.judge.notes, records, events, live.tokens_of)
         appended, rows = await self._append(events, notes, began, batch_id)
         self._metrics.late.labels(live.name).inc(await self._frames.count(records, began.prior_max, batch_id))
-        # Encoded in the same thread, before it is known whether the report is stored: without that nothing is sent.
-        judged, answers, seen = await self._thread(
-            self._judge_and_answer, jobs, merged, records, events, rows, appended, rules
-        )
+        await self._rates.count(records.time, ids, began.prior_max, batch_id)
+        # Encoded together, before it is known whether the report is stored: without that nothing is sent.
+        given = (jobs, merged, records, events, rows, appended, rules)
+        if at_once and not (live.judge is not None and live.judge.reads_texts):
+            judged, answers, seen = self._judge_and_answer(*given)
+        else:
+            judged, answers, seen = await self._thread(self._judge_and_answer, *given)
         began_report = perf_counter()
 
         def line_of(row: int) -> str | None:

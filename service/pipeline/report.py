@@ -73,12 +73,17 @@ class Reporter:
             for verdict, closing in zip(judged.ends, judged.closings, strict=True)
         ]
         peaks = [Peak(p.session, p.started, p.member, p.raw) for p in judged.peaks]
-        _, counts, _, hit = await asyncio.gather(
-            self._keep_peaks(live, peaks, stored_to),
-            incidents.apply(self._redis, live.name, effects, now, batch_id),
-            verdicts.append(self._redis, live.name, ends, now, batch_id),
-            rules.hit(self._redis, live.name, silenced, batch_id),
-        )
+        counts: list[int] = []
+        hit = False
+        if effects or ends or silenced:
+            _, counts, _, hit = await asyncio.gather(
+                self._keep_peaks(live, peaks, stored_to),
+                incidents.apply(self._redis, live.name, effects, now, batch_id),
+                verdicts.append(self._redis, live.name, ends, now, batch_id),
+                rules.hit(self._redis, live.name, silenced, batch_id),
+            )
+        else:
+            await self._keep_peaks(live, peaks, stored_to)
         self._count(live, judged, counts)
         self._metrics.rules.labels(live.name).set(len(live.given.rules))
         if hit:
