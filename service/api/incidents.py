@@ -44,5 +44,6 @@ async def follow_incidents(
 
 @router.get("/incidents/{incident}")
 async def get_incident(core: CoreDependency, incident: Annotated[str, Path(max_length=64)]) -> dict[str, Any]:
-    """One incident with its explanation: what was expected, what came, and the window in words."""
-    return await core.desk.get(incident)
+    """One incident with its explanation: what was expected, what came, the window in words, the nearest normal session
+    and the difference, and similar incidents with what people said of them."""
+    return await core.desk.explained(incident)

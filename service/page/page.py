@@ -15,6 +15,7 @@ from service.errors import http_status
 from service.page.answers import choices, given
 from service.page.course import course
 from service.page.graph import around
+from service.page.neighbours import LABELS, beside
 from service.page.reasons import reason_view
 from service.page.rendering import render
 from service.page.workflows import Workflows
@@ -60,14 +61,16 @@ class Page:
         return await _shown(shown(), "incidents")
 
     async def incident(self, incident_id: str) -> Shown:
-        """One incident: its line, the story up to it, who rang and why, the workflow around it, and answers."""
+        """One incident: its line, the story up to it, who rang and why, the workflow around it, its neighbours, and
+        answers."""
 
         async def shown() -> str:
-            incident = await self._core.desk.get(incident_id)
+            incident = await self._core.desk.explained(incident_id)
             diagnosis = incident.get("diagnosis")
             return render(
                 "incident.html", here="incidents", incident=incident, course=course(diagnosis),
                 graph=await self._graph(incident), reasons=[reason_view(reason) for reason in incident["reasons"]],
+                beside=beside(incident["nearest"]), labels=LABELS,
                 **await self._answers(incident),
             )  # fmt: skip
 

@@ -237,6 +237,14 @@ async def clauses(redis: Redis, source: str, incident_id: str) -> list[bytes]:
     return kept.split(b"\n") if kept else []
 
 
+async def clauses_of_each(redis: Redis, source: str, incident_ids: Sequence[str]) -> list[list[bytes]]:
+    """The clauses of several incidents, in order; none of one that is unknown or gone."""
+    if not incident_ids:
+        return []
+    kept = await command(redis, "HMGET", keys.incident_clauses(source), *incident_ids)
+    return [lines.split(b"\n") if lines else [] for lines in kept]
+
+
 async def page(
     redis: Redis,
     sources: Sequence[str],

@@ -111,6 +111,8 @@ async def test_an_incident_gathers_the_clauses_of_its_sightings_once_each_up_to_
         await incidents.apply(redis, "s", both, 1.0, "batch")
     assert await incidents.clauses(redis, "s", "a") == [b"x", b"y", b"z"]
     assert await incidents.clauses(redis, "s", "b") == []
+    assert await incidents.clauses_of_each(redis, "s", ["b", "gone", "a"]) == [[], [], [b"x", b"y", b"z"]]
+    assert await incidents.clauses_of_each(redis, "s", []) == []
     await incidents.apply(redis, "s", [sighting("a", clauses=(b"y", b"u", b"v", b"w"))], 2.0)
     assert await incidents.clauses(redis, "s", "a") == [b"x", b"y", b"z", b"u"]
 
