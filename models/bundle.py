@@ -14,7 +14,8 @@ import orjson
 from models.autolog.judge import FrameJudge
 from models.errors import BundleError, TemplateError
 from models.judge import Judge
-from models.registry import TIMEFRAME, load_judge
+from models.rate.judge import RateJudge
+from models.registry import RATE, TIMEFRAME, load_judge
 from models.sessions import SessionSettings
 from models.source.config import Source
 from models.template.tree import TemplateTree
@@ -148,6 +149,10 @@ class Bundle:
         """What judges timeframes; None where the bundle has nothing that does."""
         settings = self.manifest.detectors.get(TIMEFRAME)
         return None if settings is None else FrameJudge.load(settings, self.files, provider, threads)
+
+    def rate_judge(self) -> RateJudge | None:
+        """What judges how many lines come; None where the bundle has nothing that does."""
+        return RateJudge.load(self.files) if RATE in self.manifest.detectors else None
 
 
 def _digest(body: Mapping[str, Any]) -> str:

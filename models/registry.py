@@ -136,7 +136,10 @@ PLACES = {name: place for place, name in enumerate(_ORDER)}
 TIMEFRAME = "autolog"
 """Judges timeframes: beside the sessions, and no member of their ensemble."""
 
-DETECTORS = (*PLACES, TIMEFRAME)
+RATE = "rate"
+"""Judges how many lines come: beside the sessions as well."""
+
+DETECTORS = (*PLACES, TIMEFRAME, RATE)
 
 DEFAULT = ("new_event", "deeplog", "length", "count_vector")
 """What is trained where nobody says otherwise."""

@@ -22,6 +22,7 @@ from redis.asyncio import Redis
 from models.autolog.judge import FrameJudge
 from models.bundles import BundleStore
 from models.errors import StateError, TocsinError
+from models.rate.judge import RateJudge
 from service.drift.watch import DriftWatch
 from service.errors import Conflict, KeyReused, Unavailable, WrongValue
 from service.exposition import exposition
@@ -36,6 +37,7 @@ from service.pipeline.closer import Closer
 from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
+from service.pipeline.rates import RateCloser, RateCounting
 from service.pipeline.report import Reporter
 from service.pipeline.request import IngestRequest
 from service.pipeline.seen import everybody
@@ -48,6 +50,7 @@ from service.spool.comparison import Comparison
 from service.spool.spool import Spool
 from service.state import answers, connection, verdicts, watermark
 from service.state.frames import StoredFrames
+from service.state.rates import StoredRates
 from service.state.windows import StoredSessions
 
 log = logging.getLogger("tocsin")
@@ -126,6 +129,8 @@ class Core:
         self._closers: dict[str, Closer] = {}
         self._frames = StoredFrames(self.redis)
         self._frame_closers: dict[str, FrameCloser] = {}
+        self._rates = StoredRates(self.redis)
+        self._rate_closers: dict[str, RateCloser] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._connected = False
         self._reason = "starting"
@@ -233,10 +238,12 @@ class Core:
         return exposition(self.metrics.registry)
 
     async def sweep(self) -> int:
-        """Close what is due in every source, now, and see how far each has drifted; returns how many sessions and
-        timeframes closed."""
+        """Close what is due in every source, now, and see how far each has drifted; returns how many sessions,
+        timeframes and buckets of rates closed."""
         await self.sources.adopt_first_versions()
-        closers: list[Closer | FrameCloser] = [*self._closers.values(), *self._frame_closers.values()]
+        closers: list[Closer | FrameCloser | RateCloser] = [
+            *self._closers.values(), *self._frame_closers.values(), *self._rate_closers.values()
+        ]  # fmt: skip
         closed = sum([await closer.sweep() for closer in closers])
         await self._drift.check(list(self.sources.live.values()), self.clock())
         return closed
@@ -247,6 +254,9 @@ class Core:
         def frame_judge() -> FrameJudge | None:
             return live.frame_judge
 
+        def rate_judge() -> RateJudge | None:
+            return live.rate_judge
+
         process = BatchProcess(
             live,
             redis=self.redis,
@@ -255,6 +265,7 @@ class Core:
             reporter=self._reporter,
             follow=self.sources.follow,
             frames=FrameCounting(live, frames=self._frames, judge_of=frame_judge, executor=self._executor),
+            rates=RateCounting(live, rates=self._rates, judge_of=rate_judge, executor=self._executor),
             drift=self._drift,
             learning=self._learning,
             metrics=self.metrics,
@@ -282,6 +293,16 @@ class Core:
             redis=self.redis,
             frames=self._frames,
             judge_of=frame_judge,
+            rules_of=lambda: live.rules,
+            reporter=self._reporter,
+            executor=self._executor,
+            clock=self.clock,
+        )
+        self._rate_closers[live.name] = RateCloser(
+            live,
+            redis=self.redis,
+            rates=self._rates,
+            judge_of=rate_judge,
             rules_of=lambda: live.rules,
             reporter=self._reporter,
             executor=self._executor,

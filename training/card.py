@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from models.bundle import Manifest
-from models.registry import TIMEFRAME
+from models.registry import RATE, TIMEFRAME
 
 
 def write_card(manifest: Manifest) -> str:
@@ -56,6 +56,14 @@ def _beside(manifest: Manifest) -> str:
     if TIMEFRAME in manifest.detectors:
         frames = manifest.detectors[TIMEFRAME]
         parts.append(f"\nTimeframes are judged by {TIMEFRAME}; one rings from {frames['threshold']:.6g} on.\n")
+    if RATE in manifest.detectors:
+        rate = manifest.detectors[RATE]
+        parts.append(
+            f"\nLines are counted by {rate['bucket_s']:g} s, of the source and of its {rate['templates']} most "
+            f"frequent templates, against the rhythm ({rate['rhythm']}) of {rate['days']:.1f} days; "
+            f"{rate['alarms_per_week']:g} false alarms a week are aimed at. A silent source rings at "
+            f"{rate['silence_rings']:.0%} of the times.\n"
+        )
     built = manifest.metrics.get("workflow")
     if built:
         ways = ", ".join(f"{name} {way['replay_rate']:.2%}" for name, way in built["ways"].items())

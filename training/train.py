@@ -20,7 +20,7 @@ from models.graph import Graph
 from models.normals import NORMALS, Normals
 from models.parser import Parser
 from models.record import Records
-from models.registry import DEFAULT, DETECTORS, ENSEMBLE, TIMEFRAME, load_judge
+from models.registry import DEFAULT, DETECTORS, ENSEMBLE, RATE, TIMEFRAME, load_judge
 from models.sessions import Float64, SessionSettings
 from models.source.config import Source
 from models.template.tree import TemplateTree
@@ -44,6 +44,8 @@ from training.logs import Labels
 from training.member import Corpus, FittedMember
 from training.progress import Progress
 from training.progress import silent as quiet
+from training.rate import FittedRate, RateSettings, fit_rate
+from training.rate.fit import RHYTHM_DAYS, days_of
 from training.rehearsal import REPLAY, sample_windows
 from training.workflow import DeepLogProbabilities, WorkflowSettings, build_workflow
 
@@ -81,6 +83,8 @@ class TrainSettings:
         for name, own in self.members.items():
             if name == TIMEFRAME:
                 AutoLogSettings.from_dict(own)
+            elif name == RATE:
+                RateSettings.from_dict(own)
             else:
                 settings_of(name, own)
 
@@ -188,14 +192,30 @@ def fit_and_seal(
 ) -> Bundle:
     """Train every member on what was prepared and seal a bundle. Raises DataError where it is too little."""
     say(f"fit on {len(material.sessions)} normal sessions, {len(material.tree)} templates")
-    names = [name for name in settings.fitted if name != TIMEFRAME]
+    names = [name for name in settings.fitted if name not in (TIMEFRAME, RATE)]
     members = fit_members(names, material.corpus, settings.members, settings.seed, fitting)
     frames = None
     if TIMEFRAME in settings.fitted:
         own = AutoLogSettings.from_dict(settings.members.get(TIMEFRAME, {}))
         frames = fit_autolog(material.corpus, own, settings.seed, fitting)
+    rates = _rates(settings, material, say)
     say("calibrate")
-    return assemble(source, given, settings, material, members, frames, version=version, created=created)
+    return assemble(source, given, settings, material, members, frames, rates, version=version, created=created)
+
+
+def _rates(settings: TrainSettings, material: Material, say: Say) -> FittedRate | None:
+    """Rates where they are asked for, or where nothing else is and the log shows a rhythm of the day; None, and said
+    why, where it is too short."""
+    own = RateSettings.from_dict(settings.members.get(RATE, {}))
+    if RATE not in settings.fitted:
+        others = settings.detectors != DEFAULT
+        if others or days_of(material.records, own) < RHYTHM_DAYS:
+            return None
+    try:
+        return fit_rate(material.records, material.tree, own)
+    except DataError as error:
+        say(f"left out: {error}")
+        return None
 
 
 def _workflow(material: Material, members: Sequence[FittedMember], seed: int) -> tuple[bytes, dict[str, Any]]:
@@ -217,11 +237,12 @@ def assemble(
     material: Material,
     members: Sequence[FittedMember],
     frames: FittedTimeframe | None = None,
+    rates: FittedRate | None = None,
     *,
     version: str,
     created: float,
 ) -> Bundle:
-    """Calibrate fitted members and seal them, and what judges timeframes, into a bundle."""
+    """Calibrate fitted members and seal them, and what judges timeframes and rates, into a bundle."""
     raws = {member.name: member.raws for member in members if member.name not in settings.witnesses}
     ensemble = Ensemble.fit(raws, settings.budget)
     files = {name: content for member in members for name, content in member.files.items()}
@@ -230,9 +251,10 @@ def assemble(
     files[TEMPLATES] = orjson.dumps(material.tree.snapshot())
     judge = load_judge(detectors, files, "cpu", 1, lambda key: material.tree.template(key).exemplar)
     session = judge.needs(SessionSettings(SHOWN, material.idle_s, source.lateness_s))
-    if frames is not None:
-        files |= frames.files
-        detectors[frames.name] = frames.settings
+    for beside in (frames, rates):
+        if beside is not None:
+            files |= beside.files
+            detectors[beside.name] = beside.settings
     files[WORKFLOW], built = _workflow(material, members, settings.seed)
     files[REPLAY] = sample_windows(material.corpus.keys, session.width, settings.seed)
     normals = Normals.fit(material.corpus.keys, settings.seed)

@@ -17,6 +17,7 @@ from models.judging import Judged
 from models.lesson import Lesson
 from models.members.event import KeyMember, Observed
 from models.parser import Events
+from models.rate.detector import NAME as RATE
 from models.record import Records
 from models.rules import SCOPES, Clause, Scope, joined, widened
 from models.sessions import BEFORE_SESSION, Closing, SessionState, Windows
@@ -106,6 +107,9 @@ def in_words(clauses: Iterable[Clause], text_of: Callable[[int], str]) -> list[s
     """What a rule silences, a sentence for each detector and scope."""
     told: dict[tuple[str, str], list[str]] = {}
     for clause in clauses:
+        if clause.detector == RATE:
+            told.setdefault((RATE, _OF_RATE), []).append(f" {clause.match}")
+            continue
         said = _DEPARTURE if clause.scope == "session" and clause.high is not None else _SAID[clause.scope]
         told.setdefault((clause.detector, said), []).append(_words(clause, text_of))
     return [f"{detector} {said}{_few(words)}" for (detector, said), words in told.items()]
@@ -138,6 +142,7 @@ _SAID: dict[Scope, str] = {
     "session": "is silent on sessions with the same events",
     "timeframe": "is silent on the same entities",
 }
+_OF_RATE = "is silent on the"
 _DEPARTURE = "is silent on sessions with the same departure from a normal one"
 
 

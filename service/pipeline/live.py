@@ -16,6 +16,7 @@ from models.judge import NO_RULES, Judge
 from models.judging import Judged
 from models.members.event import Observed
 from models.parser import Parser
+from models.rate.judge import RateJudge
 from models.rules import Clause, Rule, Rules
 from models.sessions import SessionSettings
 from models.source.config import Source
@@ -46,6 +47,8 @@ class LiveSource:
         self.judge: Judge | None = None
         self.frame_judge: FrameJudge | None = None
         """What judges timeframes, None where nothing does."""
+        self.rate_judge: RateJudge | None = None
+        """What judges how many lines come, None where nothing does."""
         self.reference: Reference | None = None
         """What training looked like; None where the bundle, an older one, does not say."""
         self.settings = SessionSettings(
@@ -108,6 +111,7 @@ class LiveSource:
         """Judge by another version from the next batch on."""
         self.judge = bundle.judge(self._provider, self._threads, self.exemplar_of)
         self.frame_judge = bundle.frame_judge(self._provider, self._threads)
+        self.rate_judge = bundle.rate_judge()
         self.parser = Parser(bundle.source, self.tree)
         self.settings = bundle.manifest.session
         told = bundle.manifest.metrics.get("reference")

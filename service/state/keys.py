@@ -360,6 +360,16 @@ def frame_place(source: str, chunk_s: float) -> str:
     return _source(source, f"frames:{chunk_s}:place")
 
 
+def rates(source: str) -> str:
+    """In the place of a source's name in the keys of timeframes: buckets of its rates. No source has a colon."""
+    return f"{source}:rates"
+
+
+def rate_episodes(source: str) -> str:
+    """Which series ring since when, and which bucket comes next, JSON."""
+    return _source(source, "rate_episodes")
+
+
 def verdicts(source: str) -> str:
     """Stream of the verdicts of session and timeframe ends."""
     return _source(source, "verdicts")

@@ -9,6 +9,7 @@ import numpy as np
 from models.autolog.frames import Frame
 from models.rate.counting import EVERYTHING
 from models.sessions import Float64
+from models.source.config import Source
 from training.rate.buckets import Buckets
 
 BUCKET_S = 300.0
@@ -78,3 +79,21 @@ def lines(given: Buckets, words: tuple[str, ...]) -> Iterator[str]:
             stamp = dt.datetime.fromtimestamp(time, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             yield f"{stamp} run-{number // 4} {word}"
             number += 1
+
+
+WORDS = ("order placed", "parcel packed", "money taken", "stock counted", "letter written", "shelf repaired")
+"""What the templates' lines say, the most frequent first."""
+
+
+def source() -> Source:
+    """A run is a session."""
+    return Source.from_dict(
+        {
+            "name": "depot",
+            "header": {"kind": "regex", "pattern": r"^(?P<timestamp>\S+) (?P<run>\S+) (?P<message>.*)$"},
+            "timestamp": {"formats": ["%Y-%m-%dT%H:%M:%S%.fZ"]},
+            "session": {"fields": ["run"]},
+            "idle_s": 600.0,
+            "lateness_s": 60.0,
+        }
+    )

@@ -101,7 +101,7 @@ PROBLEMS: dict[str, Callable[[Path], Problem]] = {"hdfs_keys": _hdfs, "hadoop": 
 SLOW = frozenset({"loganomaly", "logbert", "loglstm"})
 """Detectors whose fit takes minutes: they may be given fewer seeds."""
 
-READS_LINES = frozenset({"cldtlog", "keyvalue", "deeplog_values", "timing", "autolog"})
+READS_LINES = frozenset({"cldtlog", "keyvalue", "deeplog_values", "timing", "autolog", "rate"})
 """Detectors that need more of a session than its keys."""
 
 

@@ -20,8 +20,9 @@ from models.template.tree import TemplateTree
 from training.rate.buckets import Buckets, buckets_of
 from training.rate.settings import RateSettings
 
-RHYTHM_DAYS = 2.0
-"""Fewer do not show a time of day twice: one flat rate then, with wide bounds."""
+RHYTHM_DAYS = 1.9
+"""Fewer do not show a time of day twice: one flat rate then, with wide bounds. A log of two days is seldom full to its
+ends."""
 WEEK_DAYS = 7.0
 """More are needed to tell weekends from weekdays, and two days of each."""
 FLAT_EXCESS = 1.0
