@@ -48,7 +48,7 @@ def changed(
     counts = given.counts.copy()
     columns = range(1, counts.shape[1]) if series is None else [series]
     mean = expected(given.first + start, stop - start, peak)
-    random = np.random.default_rng(start)
+    random = np.random.default_rng([start, int(given.counts.sum())])
     for column in columns:
         counts[start:stop, column] = random.poisson(factor * SHARES[column - 1] * mean)
     counts[:, 0] = counts[:, 1:].sum(axis=1)
