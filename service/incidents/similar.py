@@ -101,7 +101,7 @@ def _because(one: Known, other: Known) -> list[str]:
     # The narrowest that they share says the most.
     narrowest = {detector: scope for detector, scope, _ in reversed(shared)}
     found += [f"{detector} rang on {_ON[scope]}" for detector, scope in sorted(narrowest.items())]
-    if _same_template(one, other):
+    if _same_template(one, other) and "template" not in narrowest.values():
         found.append("the same template")
     both = len(one.window & other.window)
     if both:

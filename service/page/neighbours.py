@@ -71,7 +71,7 @@ def _difference(nearest: Mapping[str, Any]) -> str:
 
 
 def _compared(nearest: Mapping[str, Any]) -> list[str]:
-    notes = [f"In training {_sessions(nearest['sessions'])} went so."]
+    notes = [f"{_sessions(nearest['sessions'])} of training went as the normal one does."]
     if not nearest["begun"]:
         notes.append("What came before the events above was not kept, and is not compared.")
     if nearest["after"]:

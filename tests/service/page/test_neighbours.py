@@ -34,7 +34,7 @@ def test_a_long_run_of_equal_steps_is_folded() -> None:
         "step 0", "7 steps that both have", "step 8", "last",
     ]  # fmt: skip
     assert found.said == "Steps that differ: 1 missing; 9 are the same."
-    assert found.notes == ["In training 1 session went so."]
+    assert found.notes == ["1 session of training went as the normal one does."]
 
 
 def test_what_was_not_compared_is_said() -> None:
