@@ -1,4 +1,5 @@
-"""One source's way from answers to a published version: read, teach, gate, publish, retire.
+"""One source's way from answers to a published version: read, teach, gate, publish, retire. What the gate turns back is
+tried once more without the networks, whose steps move more than was spoken of.
 
 Owns the order, and that whatever happens in between, the live version is one that passed the gate: a version goes live
 in the same step in which its answers are settled, for whoever still holds the lease. Does not know how detectors are
@@ -106,13 +107,21 @@ class Learner:
         # Read once: what is judged afterwards is what could be rehearsed.
         spooled = await asyncio.to_thread(self._spooled, live)
         answers = [*fresh, *standing.protected]
-        candidate = await self._candidate(live, answers, await self._tree(source, live), spooled)
+        tree = await self._tree(source, live)
+        candidate = await self._candidate(live, answers, tree, spooled)
         if candidate is None or not candidate.learned:
             left = tuple(answer.id for answer in fresh)
             await reading.note(self._redis, [name for name in left if name in ids], {"learner": "stays a rule"})
             await lessons.settle(self._redis, source, self._token, entries)
             return Outcome(source, "settled", left=left)
-        return await self._publish(live, candidate, standing, entries, spooled)
+        told = await self._publish(live, candidate, standing, entries, spooled)
+        if told.state == "rejected" and candidate.networks:
+            second = await self._candidate(live, answers, tree, spooled, candidate.networks)
+            if second is not None and second.learned:
+                told = await self._publish(live, second, standing, entries, spooled)
+        if told.state == "rejected":
+            await lessons.settle(self._redis, source, self._token, entries)
+        return told
 
     async def _publish(
         self, live: Bundle, candidate: Candidate, standing: Standing, entries: list[str], spooled: Spooled
@@ -130,7 +139,6 @@ class Learner:
         )  # fmt: skip
         if not gate.passed:
             await reading.note(self._redis, told.learned, {"learner": f"version {sealed.version} was rejected"})
-            await lessons.settle(self._redis, source, self._token, entries)
             log.warning("source %s: version %s was rejected: %s", source, sealed.version, "; ".join(gate.reasons))
             return told
         made = Activation(sealed.version, "learned", self._clock(), "tocsin learner")
@@ -160,14 +168,21 @@ class Learner:
             log.warning("source %s: %s", source, error)
 
     async def _candidate(
-        self, live: Bundle, answers: list[Answer], tree: dict[str, Any], spooled: Spooled
+        self,
+        live: Bundle,
+        answers: list[Answer],
+        tree: dict[str, Any],
+        spooled: Spooled,
+        without: frozenset[str] = frozenset(),
     ) -> Candidate | None:
         if not answers:
             return None
         versions = await asyncio.to_thread(self._store.versions, live.source.name)
         name = Version(next_version(versions), self._clock(), tree)
         try:
-            return await asyncio.to_thread(lambda: learn(live, answers, name, spooled=spooled, seed=self._seed))
+            return await asyncio.to_thread(
+                lambda: learn(live, answers, name, spooled=spooled, seed=self._seed, without=without)
+            )
         except (BundleError, DataError) as error:
             log.error("source %s: version %s cannot be taught: %s", live.source.name, live.version, error)
             return None

@@ -4,7 +4,7 @@ Owns which detector is taught what, and what the candidate says of itself. Wheth
 Calibrations, weights and thresholds stay: they are what "strange" means, and a click is no reason to change that.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -17,6 +17,7 @@ from models.registry import TIMEFRAME
 from models.spool.reader import Spooled
 from training.card import write_card
 from training.learning.answers import Answer, taught
+from training.learning.simple import SIMPLE
 from training.learning.teachers import TEACHERS
 from training.learning.teaching import Learned, Live, Part
 from training.learning.traffic import rehearsed
@@ -46,6 +47,12 @@ class Candidate:
     learned: tuple[Answer, ...]
     left: tuple[Answer, ...]
 
+    @property
+    def networks(self) -> frozenset[str]:
+        """Detectors that were taught by steps. Where the gate turns a candidate back it is these that moved what nobody
+        spoke of: another try without them keeps what is learned by insertion."""
+        return frozenset(self.bundle.manifest.metrics["learned"]) - frozenset(SIMPLE)
+
 
 def learn(
     live: Bundle,
@@ -55,9 +62,11 @@ def learn(
     spooled: Spooled | None = None,
     seed: int = 0,
     progress: Progress = silent,
+    without: Collection[str] = (),
 ) -> Candidate | None:
-    """Teach the detectors of ``live``; None where no answer changes any of them. A candidate whose ``learned`` is empty
-    holds nothing new.
+    """Teach the detectors of ``live`` but for those in ``without``; None where no answer changes any of them.
+
+    A candidate whose ``learned`` is empty holds nothing new.
 
     ``answers``: the new false alarms, and all real anomalies that are to keep ringing. ``spooled``: live traffic, of
     which the normal part is rehearsed. Raises BundleError where the live bundle lacks what its detectors would go on
@@ -68,7 +77,7 @@ def learn(
     chosen = list(answers)
     left: tuple[Answer, ...] = ()
     while True:
-        files, changed = _taught(live, judge, traffic, chosen, seed, progress)
+        files, changed = _taught(live, judge, traffic, chosen, seed, progress, without)
         if not changed:
             return Candidate(live, (), left) if left else None
         draft = _sealed(live, changed, files, name, ())
@@ -100,14 +109,21 @@ def still_rings(bundle: Bundle, judge: Judge, answer: Answer) -> bool:
 
 
 def _taught(
-    live: Bundle, before: Judge, traffic: Live, answers: Sequence[Answer], seed: int, progress: Progress
+    live: Bundle,
+    before: Judge,
+    traffic: Live,
+    answers: Sequence[Answer],
+    seed: int,
+    progress: Progress,
+    without: Collection[str],
 ) -> tuple[dict[str, bytes], dict[str, Learned]]:
     """All files after teaching, and the detectors that changed."""
     files, changed = dict(live.files), {}
     if REPLAY in files:
         files[REPLAY] = without_held(files[REPLAY], before.width)
     for detector, teach in TEACHERS.items():
-        lessons = taught(answers, detector) if detector in live.manifest.detectors else []
+        taking_part = detector in live.manifest.detectors and detector not in without
+        lessons = taught(answers, detector) if taking_part else []
         if not any(lesson.normal for lesson in lessons) and not _learns_from_anomalies(detector, lessons):
             continue
         began = perf_counter()

@@ -71,17 +71,24 @@ class SimulatedLearner:
         self._since, self._taken = None, {answer.id for answer, _ in standing}
         known = self._known(self.live)
         fresh = [answer for answer, _ in standing if answer.id not in known]
-        # No clock: a replay is the same whenever it runs.
-        name = Version(next_version(self._versions), self.live.manifest.created, tree.snapshot())
-        try:
-            candidate = learn(self.live, fresh, name, spooled=traffic, seed=self._seed)
-        except (BundleError, DataError) as error:
-            self.rounds.append(Round(line, "settled", left=_ids(fresh), reasons=(str(error),)))
-            return False
-        if candidate is None or not candidate.learned:
-            self.rounds.append(Round(line, "settled", left=_ids(fresh)))
-            return False
-        return self._publish(candidate, desk, standing, traffic, line)
+        without: frozenset[str] = frozenset()
+        while True:
+            # No clock: a replay is the same whenever it runs.
+            name = Version(next_version(self._versions), self.live.manifest.created, tree.snapshot())
+            try:
+                candidate = learn(self.live, fresh, name, spooled=traffic, seed=self._seed, without=without)
+            except (BundleError, DataError) as error:
+                self.rounds.append(Round(line, "settled", left=_ids(fresh), reasons=(str(error),)))
+                return False
+            if candidate is None or not candidate.learned:
+                if not without:
+                    self.rounds.append(Round(line, "settled", left=_ids(fresh)))
+                return False
+            if self._publish(candidate, desk, standing, traffic, line):
+                return True
+            if without or not candidate.networks:
+                return False
+            without = candidate.networks
 
     def _publish(
         self,

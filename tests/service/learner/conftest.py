@@ -34,6 +34,17 @@ def forgotten(block: int) -> list[str]:
     ]
 
 
+def stored_once_more(block: int) -> list[str]:
+    """A whole life whose steps are all in order, one of them three times where two copies were received: strange by its
+    counts alone."""
+    steps = [f"store.Names: allocate blk_{block} for /jobs/3/part-4"]
+    steps += [f"store.Node: receiving blk_{block} from 10.0.0.1:5001"] * 2
+    steps += [f"store.Node: stored blk_{block} of 123 bytes"] * 3
+    steps += [f"store.Names: replica map updated with blk_{block} at 10.0.0.1:5001"] * 2
+    steps.append(f"store.Names: deleted blk_{block}")
+    return [line(step, second) for second, step in enumerate(steps)]
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """Two replicas, and where their bundles and spool lie."""

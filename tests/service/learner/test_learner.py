@@ -5,9 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
+from models.bundle import Bundle
 from service.learner import learner as learning
 from service.state import lessons, rules
-from tests.service.learner.conftest import Scene, forgotten, quarantined
+from tests.service.learner.conftest import Scene, forgotten, quarantined, stored_once_more
 from training.learning.gate import Gate
 
 
@@ -172,6 +173,29 @@ async def test_a_rejected_candidate_stays_with_its_reasons_and_cannot_be_activat
     (listed,) = (await scene.one.get("/feedback"))["feedback"]
     assert listed["id"] == item["id"]
     assert "rejected" in listed["learner"]
+
+
+async def test_what_the_gate_turns_back_is_tried_once_more_without_the_networks(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unless_taught_by_steps(_live: Bundle, candidate: Bundle, *_: object) -> Gate:
+        return Gate("deeplog" not in candidate.manifest.metrics["learned"], ("a network moved",))
+
+    (by_counts,) = await scene.incidents(stored_once_more(1))
+    (by_network,) = await scene.incidents(quarantined(2))
+    counted = await scene.say("false_positive", by_counts)
+    sequenced = await scene.say("false_positive", by_network)
+    monkeypatch.setattr(learning, "judge_candidate", unless_taught_by_steps)
+    outcome = await scene.learner().round("blocks")
+    assert (outcome.state, outcome.version) == ("published", "3")
+    assert (outcome.learned, outcome.left, outcome.retired) == ((counted["id"],), (sequenced["id"],), (counted["id"],))
+    assert scene.store.load("blocks", "2").manifest.metrics["gate"]["reasons"] == ["a network moved"]
+    assert await scene.live() == "3"
+    # One by the model, the other by its rule, which stays.
+    assert {verdict["state"] for verdict in await scene.verdicts(scene.one, stored_once_more(3))} == {"scored"}
+    assert not any(verdict["anomalous"] for verdict in await scene.verdicts(scene.one, stored_once_more(4)))
+    assert {verdict["state"] for verdict in await scene.verdicts(scene.one, quarantined(5))} == {"silenced"}
+    assert (await scene.learner().round("blocks")).state == "idle"
 
 
 async def test_no_request_is_lost_and_none_is_mixed_while_a_version_goes_live(scene: Scene) -> None:

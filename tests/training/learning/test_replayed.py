@@ -1,5 +1,7 @@
 """Answers learned in a replay: what was answered stays quiet by the model alone, and no event is judged twice."""
 
+from typing import Any
+
 import pytest
 
 from models.bundle import Bundle
@@ -9,6 +11,7 @@ from tests.service.serving import blocks_bundle
 from training import prequential
 from training.evaluation import evaluate
 from training.learning import simulated
+from training.learning.candidate import Candidate
 from training.learning.gate import Gate
 from training.learning.replayed import Relearned, play, replay_learned
 from training.learning.simulated import SimulatedLearner
@@ -71,6 +74,23 @@ def test_a_candidate_that_fails_the_gate_changes_nothing(bundle: Bundle, monkeyp
     assert {(one.state, one.reasons, one.retired) for one in found.rounds} == {("rejected", ("it forgets",), ())}
     assert (found.counts, found.clicks) == (found.rules.with_feedback, found.rules.clicks)
     assert found.to_dict()["learning"]["reasons"] == ["it forgets"] * len(found.rounds)
+
+
+def test_what_the_gate_turns_back_is_tried_once_more_without_what_was_taught_by_steps(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No detector here has a network: one that is taught otherwise stands in."""
+    judge = simulated.judge_candidate
+
+    def first_forgets(live: Bundle, candidate: Bundle, *given: Any) -> Gate:
+        return Gate(False, ("it forgets",)) if candidate.version == "2" else judge(live, candidate, *given)
+
+    monkeypatch.setattr(Candidate, "networks", frozenset({"length"}))
+    monkeypatch.setattr(simulated, "judge_candidate", first_forgets)
+    found = whole(bundle)
+    first, second = found.rounds[:2]
+    assert (first.state, first.version) == ("rejected", "2")
+    assert (second.state, second.version, second.line) == ("published", "3", first.line)
 
 
 def test_what_cannot_be_taught_stays_a_rule(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
