@@ -85,12 +85,12 @@ async def test_two_workers_on_one_port_expose_all_that_came(redis: Redis, redis_
     try:
         lines = later_shop_lines(200)
         for batch in batches_of(shop_source(), lines, 20):
-            async with httpx.AsyncClient(timeout=20.0) as http:  # a connection of its own: any worker may take it
+            async with httpx.AsyncClient(timeout=60.0) as http:  # a connection of its own: any worker may take it
                 await child.ready(http)
                 answer = await http.post(f"{child.url}/ingest", json={"source": "shop", "lines": batch})
                 assert answer.status_code == 200
         for _ in range(4):
-            async with httpx.AsyncClient(timeout=20.0) as http:
+            async with httpx.AsyncClient(timeout=60.0) as http:
                 found = samples((await http.get(f"{child.url}/metrics")).text)
                 assert found['tocsin_lines_total{source="shop"}'] == f"{len(lines):.1f}"
         child.terminate()

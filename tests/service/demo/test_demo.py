@@ -58,7 +58,7 @@ def processes_of(folder: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.usefixtures("shipped")
 def test_demo_reaches_the_stated_figures_and_leaves_nothing_behind(scratch: Path) -> None:
-    done = subprocess.run([*DEMO, "--port", "0", "--exit", "--json"], capture_output=True, timeout=120, check=False)
+    done = subprocess.run([*DEMO, "--port", "0", "--exit", "--json"], capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode()
     figures = orjson.loads(done.stdout)
     assert figures["missed"] == []

@@ -54,7 +54,7 @@ def replay(url: str, source: str, log: Path, *options: str) -> dict[str, Any]:
             *options,
         ],
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
@@ -105,7 +105,7 @@ def test_exit_codes_tell_failure_from_wrong_usage(
     done = subprocess.run(
         [sys.executable, "-m", "service", "replay", "--url", service, "--logs", str(log), *options],
         capture_output=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
     assert done.returncode == code
