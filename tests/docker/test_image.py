@@ -19,7 +19,11 @@ from service.settings import Settings
 
 Stages = dict[str, list[tuple[str, str]]]
 
-BUILDS = {"cpu": {"cpu"}, "gpu": {"gpu"}, "learner": {"cpu", "train"}}
+BUILDS = {
+    "cpu": {"cpu", "kafka", "notify"},
+    "gpu": {"gpu", "kafka", "notify"},
+    "learner": {"cpu", "train", "kafka", "notify"},
+}
 SERVING = ("cpu", "gpu")
 
 
