@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NICENESS = 10
 """Scoring comes first: the learner takes what the machine has left."""
 
+CANCEL_EVERY_S = 1.0
+
 log = logging.getLogger("tocsin.learner")
 
 
@@ -56,8 +58,9 @@ async def _run(settings: Settings, url: str, once: bool, json: bool) -> None:
     log.info("learning; %g s after a click at the earliest", settings.learner_gather_s)
     work = asyncio.create_task(_work(learner, json, None if once else settings.learner_every_s))
     loop = asyncio.get_running_loop()
+    stopping: set[asyncio.Task[None]] = set()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
+        loop.add_signal_handler(number, lambda: stopping.add(asyncio.create_task(_stop(work))))
     try:
         await work
     except asyncio.CancelledError:
@@ -67,6 +70,13 @@ async def _run(settings: Settings, url: str, once: bool, json: bool) -> None:
         os._exit(0)
     finally:
         await redis.aclose()
+
+
+async def _stop(work: "asyncio.Task[None]") -> None:
+    """Again and again: a cancellation that meets the end of a reply's time limit can be lost in the client."""
+    while not work.done():
+        work.cancel()
+        await asyncio.wait({work}, timeout=CANCEL_EVERY_S)
 
 
 async def _work(learner: "Learner", json: bool, every_s: float | None) -> None:

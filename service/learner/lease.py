@@ -31,7 +31,7 @@ async def kept(redis: Redis, source: str, token: str) -> AsyncIterator[None]:
         yield
     finally:
         renewing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await renewing
+        # Not awaited itself: whether its cancellation or our own is raised there cannot be told apart.
+        await asyncio.wait({renewing})
         with contextlib.suppress(StateError):
             await lessons.leave(redis, source, token)
