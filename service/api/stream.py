@@ -6,7 +6,6 @@ Owns who follows, how many may, and the one look at Redis a second for all of th
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterable
-from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -26,6 +25,7 @@ FOLLOWERS = 64
 WAITING = 256
 """Events that may wait for one follower; one that falls behind is sent away, and comes back to a fresh list."""
 AGAIN_S = 5
+CANCEL_EVERY_S = 1.0
 READY = b"retry: 2000\nevent: ready\ndata: {}\n\n"
 HEARTBEAT = b": still here\n\n"
 
@@ -115,10 +115,10 @@ class IncidentFeed:
         """End every stream."""
         self._closed = True
         self._end(list(self._followers))
-        if self._looking is not None:
+        while self._looking is not None and not self._looking.done():
+            # Again and again: see ``Core.stop``.
             self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
+            await asyncio.wait({self._looking}, timeout=CANCEL_EVERY_S)
 
     def _end(self, followers: Iterable[Follower]) -> None:
         self._began.set()
