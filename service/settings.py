@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     )
     kafka_config: Path | None = Field(None, description="YAML file of further properties of librdkafka's consumer")
     notify: Path | None = Field(None, description="YAML file of who is told of incidents, and how")
+    body_s: float = Field(30.0, gt=0, description="seconds within which a request's body has to come in")
     drain_s: float = Field(20.0, gt=0, description="how long SIGTERM waits for accepted requests")
 
     feedback_per_minute: int = Field(30, ge=1, description="answers that one author may give a minute")

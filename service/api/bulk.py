@@ -52,7 +52,7 @@ async def take(
     if kind not in BODY_TYPES:
         return _error(406, "media_type_header_exception", f"Content-Type header [{kind}] is not supported")
     try:
-        packed = await read_body(request, settings.max_body_bytes)
+        packed = await read_body(request, settings.max_body_bytes, settings.body_s)
         encoding = request.headers.get("content-encoding", "")
         body = await off_loop(len(packed), decompressed, packed, encoding, settings.max_body_bytes)
         index = request.path_params.get("index")

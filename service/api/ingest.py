@@ -1,5 +1,6 @@
 """``POST /ingest``: lines in, verdicts out."""
 
+import asyncio
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -36,7 +37,7 @@ async def ingest(
     limits = Limits(core.settings.max_body_bytes, core.settings.max_request_lines)
     headers = request.headers
     try:
-        body = await read_body(request, limits.body_bytes)
+        body = await read_body(request, limits.body_bytes, core.settings.body_s)
         decoded = read_request(
             body, headers.get("content-type", ""), headers.get("content-encoding", ""), source, limits
         )
@@ -49,17 +50,22 @@ async def ingest(
     return Response(answer.body, answer.status, media_type="application/json")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body, refused as soon as it is over the limit rather than once it has all arrived. Raises BodyError: 413."""
+async def read_body(request: Request, limit: int, within_s: float) -> bytes:
+    """The body, refused as soon as it is over the limit rather than once it has all arrived. Raises BodyError: 413, and
+    408 where it has not come within ``within_s`` seconds."""
     announced = request.headers.get("content-length", "")
     too_large = BodyError(413, f"the body is over {limit} bytes; send smaller batches")
     if announced.isdigit() and int(announced) > limit:
         raise too_large
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise too_large
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BodyError(408, f"the body did not come within {within_s:g} s; send smaller batches") from None
     return b"".join(chunks)

@@ -32,7 +32,7 @@ async def push(request: Request, core: CoreDependency, routing: RoutingDependenc
     if kind not in (JSON, PROTOBUF, ""):
         return PlainTextResponse(f"content type {kind!r} is not known; send {JSON} or {PROTOBUF}\n", 400)
     try:
-        packed = await read_body(request, settings.max_body_bytes)
+        packed = await read_body(request, settings.max_body_bytes, settings.body_s)
         encoding = request.headers.get("content-encoding", "").strip().lower()
         unpack = _unpacked_json if kind == JSON else _unpacked_protobuf
         body = await off_loop(len(packed), unpack, packed, encoding, settings.max_body_bytes)

@@ -31,7 +31,7 @@ async def logs(request: Request, core: CoreDependency, routing: RoutingDependenc
         return _refusal(415, f"content type {kind!r} is not known; send {PROTOBUF} or {JSON}", as_json=True)
     limit = core.settings.max_body_bytes
     try:
-        packed = await read_body(request, limit)
+        packed = await read_body(request, limit, core.settings.body_s)
         body = await off_loop(len(packed), decompressed, packed, request.headers.get("content-encoding", ""), limit)
         decode = otlp.decode_json if as_json else otlp.decode_protobuf
         decoded = await off_loop(len(body), decode, body, core.settings.max_request_lines)

@@ -38,6 +38,22 @@ async def test_a_body_that_never_ends_is_let_go_of(
         assert len(found["verdicts"]) == 1
 
 
+@pytest.mark.parametrize("path", ["/ingest?source=app", "/v1/logs", "/loki/api/v1/push", "/_bulk"])
+async def test_a_body_that_comes_too_slowly_is_not_waited_for(
+    redis: Redis, redis_url: str, tmp_path: Path, path: str
+) -> None:
+    await redis.ping()
+    async with learning(redis_url, tmp_path, body_s=0.2) as replica, listening(replica) as address:
+        url = httpx.URL(address)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        writer.write(head.encode() + b'{"lines": [')
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n"), PATIENCE_S)
+        assert answer.split()[1] == b"408"
+        writer.close()
+        assert len((await replica.ingest("blocks", [GOOD]))["verdicts"]) == 1
+
+
 async def test_no_page_of_the_service_asks_a_third_party(redis: Redis, redis_url: str, tmp_path: Path) -> None:
     await redis.ping()
     async with learning(redis_url, tmp_path) as replica:
