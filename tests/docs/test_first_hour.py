@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,7 +93,8 @@ def test_each_step_of_the_first_hour_does_what_it_says(tmp_path: Path, require_p
     finally:
         if shell.poll() is None or shell.returncode:
             # What was started beside goes with it.
-            subprocess.run(["pkill", "--session", str(shell.pid)], check=False)
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGTERM)
     parts = re.split(r"^@@ step \d+$", printed, flags=re.MULTILINE)[1:]
     assert shell.returncode == 0, printed[-4000:]
     assert len(parts) == len(steps)

@@ -102,6 +102,10 @@ async def test_poison_is_counted_and_passed_by(take: Take, cluster: Cluster) -> 
             return await beside(cluster.committed, "any", 0, "mine") == 5
 
         await until(reached, "all is committed", PATIENCE_S)
+        # What was waited for above is all that came of it.
+        assert await taking.count("tocsin_lines_total", source="app") == 2
+        dropped = [name for name in await taking.replica.metrics() if name.startswith("tocsin_intake_dropped_total")]
+        assert len(dropped) == 3
 
 
 async def test_offsets_are_committed_only_when_the_lines_are_stored(

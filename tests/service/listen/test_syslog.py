@@ -176,6 +176,10 @@ async def test_what_came_while_redis_was_away_is_judged_once_when_it_is_back(tak
         await over_tcp(taking.at["tcp"], APP.encode(), b"\n", APP.encode())
         # It connects again by itself.
         await taking.until_lines(3)
+        # Judged after them: had any been judged twice, the count would have passed by 4.
+        await over_tcp(taking.at["tcp"], APP.encode())
+        await taking.until_lines(4)
+        assert not any(name.startswith("tocsin_intake_dropped_total") for name in await taking.replica.metrics())
 
 
 async def test_connections_are_limited_in_number(take: Take) -> None:

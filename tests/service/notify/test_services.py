@@ -42,11 +42,13 @@ async def test_an_incident_arrives_after_a_failure(redis: Redis, peer: HttpPeer,
 
 
 async def test_a_service_that_hangs_is_given_up_in_time(redis: Redis, peer: HttpPeer, sender_to: OpenSender) -> None:
-    sender = sender_to(address(peer, "?rto=50"), kind="apprise", timeout_s=0.5)
+    sender = sender_to(address(peer, "?rto=600"), kind="apprise", timeout_s=0.5)
     await sender.begin()
     peer.otherwise = Answer(HANG)
     await raise_incidents(redis, "a")
     await rounds_until(sender, lambda: counted(sender, "failed") == 1, "it was given up")
+    assert len(peer.requests) == 1
+    assert counted(sender, "sent") == 0
     peer.close()
 
 
