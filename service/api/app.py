@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from models.errors import TocsinError
@@ -24,6 +25,7 @@ from service.api import (
     sources,
     verdicts,
 )
+from service.api.declared import refusals
 from service.api.measure import RequestMetrics
 from service.api.origin import own_page
 from service.api.stream import IncidentFeed
@@ -62,9 +64,15 @@ def create_app(core: Core) -> FastAPI:
     app.state.routing = Routing.load(core.settings.intake_rules)
     app.state.listeners = Listeners(core, app.state.routing)
     for module in ROUTERS:
-        app.include_router(module.router, dependencies=[Depends(own_page)] if module in BY_HAND else [])
+        by_hand = module in BY_HAND
+        app.include_router(
+            module.router,
+            dependencies=[Depends(own_page)] if by_hand else [],
+            responses=refusals(422, 503, *((400, 403, 415) if by_hand else ())),
+        )
     app.add_exception_handler(TocsinError, _tocsin_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_middleware(RequestMetrics, metrics=core.metrics)
     return app
@@ -75,6 +83,12 @@ async def _tocsin_error(_request: Request, error: Exception) -> Response:
     status, retry_after_s = http_status(error)
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
     return JSONResponse({"error": str(error)}, status, headers)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    """What the framework refuses by itself (no such call, no JSON), in the words of all other refusals."""
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

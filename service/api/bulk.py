@@ -12,6 +12,8 @@ import orjson
 from fastapi import APIRouter, Path, Request, Response
 
 from service.api.body import BodyError, decompressed
+from service.api.declared import TEXT, Responses, spoken
+from service.api.declared import body as described
 from service.api.delivery import NamedSource, RoutingDependency, content_type, deliver, off_loop
 from service.api.dependencies import CoreDependency
 from service.api.ingest import read_body
@@ -34,11 +36,14 @@ REFUSALS = {413: "content_too_large", 429: "es_rejected_execution_exception", 50
 
 Name = Annotated[str, Path(max_length=255)]
 
+_ACTIONS = described(dict.fromkeys(BODY_TYPES, TEXT))
+_REFUSED: Responses = spoken({"application/json": {"type": "object"}}, 400, 404, 406, 408, 413, 415, 422, 429, 503)
 
-@router.post("/_bulk")
-@router.put("/_bulk")
-@router.post("/{index}/_bulk")
-@router.put("/{index}/_bulk")
+
+@router.post("/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
+@router.put("/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
+@router.post("/{index}/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
+@router.put("/{index}/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
 async def take(
     request: Request,
     core: CoreDependency,

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from models.rules import Scope
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 from service.incidents.feedback import Said
 from service.incidents.seconds import NOBODY as NOBODY
@@ -78,7 +79,7 @@ class Feedback(BaseModel):
         return self
 
 
-@router.post("/feedback", status_code=201)
+@router.post("/feedback", status_code=201, responses=refusals(404, 409, 410, 429))
 async def give(given: Feedback, core: CoreDependency, author: AuthorHeader = None) -> dict[str, Any]:
     """Answer: a false alarm is silent from the next line on, in every replica; what is called real, or was missed, no
     later answer may silence."""
@@ -113,7 +114,7 @@ async def list_audit(core: CoreDependency, limit: Annotated[int, Query(ge=1, le=
     return await core.desk.feedback.audit(limit)
 
 
-@router.delete("/feedback/{feedback_id}")
+@router.delete("/feedback/{feedback_id}", responses=refusals(404, 409, 429))
 async def undo(
     core: CoreDependency, feedback_id: Annotated[str, Path(max_length=64)], by: AuthorHeader = None
 ) -> dict[str, Any]:
@@ -121,7 +122,7 @@ async def undo(
     return await core.desk.feedback.undoing.undo(feedback_id, by or NOBODY)
 
 
-@router.delete("/feedback")
+@router.delete("/feedback", responses=refusals(404, 409, 429))
 async def undo_author(
     core: CoreDependency, author: Annotated[str, Query(max_length=100)], by: AuthorHeader = None
 ) -> dict[str, Any]:

@@ -17,7 +17,7 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"description": "The same, where lines cannot be judged now"}})
 async def readyz(core: CoreDependency) -> JSONResponse:
     """200 where lines can be judged, else 503 with the reasons; always with versions and provider."""
     report: dict[str, Any] = await core.readiness()

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 from service.api.stream import IncidentFeed
 
@@ -13,7 +14,7 @@ router = APIRouter(tags=["incidents"])
 State = Literal["open", "acknowledged", "resolved", "silenced"]
 
 
-@router.get("/incidents")
+@router.get("/incidents", responses=refusals(404))
 async def list_incidents(
     core: CoreDependency,
     source: Annotated[str | None, Query(max_length=64)] = None,
@@ -42,7 +43,7 @@ async def follow_incidents(
     return StreamingResponse(events, media_type="text/event-stream", headers=headers)
 
 
-@router.get("/incidents/{incident}")
+@router.get("/incidents/{incident}", responses=refusals(404))
 async def get_incident(core: CoreDependency, incident: Annotated[str, Path(max_length=64)]) -> dict[str, Any]:
     """One incident with its explanation: what was expected, what came, the window in words, the nearest normal session
     and the difference, and similar incidents with what people said of them."""

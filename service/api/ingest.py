@@ -2,12 +2,14 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from service.api.body import BodyError, Limits, read_request
+from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, read_request
+from service.api.declared import TEXT, refusals
+from service.api.declared import body as described
 from service.api.dependencies import CoreDependency
 from service.errors import WrongValue
 from service.pipeline.answer import Wanted
@@ -17,7 +19,34 @@ router = APIRouter(tags=["ingest"])
 MAX_KEY_LENGTH = 200
 
 
-@router.post("/ingest")
+_RECORD: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "line": TEXT,
+        "session": {"type": "string", "minLength": 1, "maxLength": MAX_SESSION_BYTES},
+        "timestamp": {"type": ["number", "string"], "description": "seconds since the epoch, or ISO 8601"},
+        "fields": {"type": "object"},
+        "end": {"type": "boolean"},
+    },
+    "additionalProperties": False,
+}
+_BATCH: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "source": TEXT,
+        "lines": {"type": "array", "items": TEXT, "minItems": 1},
+        "records": {"type": "array", "items": _RECORD, "minItems": 1},
+    },
+    "oneOf": [{"required": ["lines"]}, {"required": ["records"]}],
+    "additionalProperties": False,
+}
+
+
+@router.post(
+    "/ingest",
+    openapi_extra=described({"application/json": _BATCH, "application/x-ndjson": TEXT, "text/plain": TEXT}),
+    responses=refusals(400, 404, 408, 409, 413, 415, 429, 501),
+)
 async def ingest(
     request: Request,
     core: CoreDependency,

@@ -4,6 +4,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from service.api.body import BodyError, decompressed
+from service.api.declared import BINARY, TEXT, spoken
+from service.api.declared import body as described
 from service.api.delivery import (
     NamedSource,
     RoutingDependency,
@@ -23,7 +25,12 @@ router = APIRouter(tags=["intake"])
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
 
-@router.post("/loki/api/v1/push", status_code=204)
+@router.post(
+    "/loki/api/v1/push",
+    status_code=204,
+    openapi_extra=described({JSON: {"type": "object"}, PROTOBUF: BINARY}),
+    responses=spoken({"text/plain": TEXT}, 400, 404, 408, 413, 422, 429, 503),
+)
 async def push(request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource) -> Response:
     """Judge log lines (JSON, gzip if wanted; or snappy protobuf). 204; 400 names the entries that were not taken,
     as Loki does: the others were."""

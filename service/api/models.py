@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.spool.reader import LIMIT
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 from service.api.feedback import NOBODY, AuthorHeader
 
@@ -37,7 +38,7 @@ async def list_models(core: CoreDependency) -> dict[str, Any]:
     return {"models": await core.sources.versions()}
 
 
-@router.post("/models/{source}/activate")
+@router.post("/models/{source}/activate", responses=refusals(404, 409))
 async def activate(
     source: str, activation: Activation, core: CoreDependency, by: AuthorHeader = None
 ) -> dict[str, Any]:
@@ -46,7 +47,7 @@ async def activate(
     return await core.sources.activate(source, activation.version, activation.reset_sessions, by or NOBODY)
 
 
-@router.post("/models/{source}/rollback")
+@router.post("/models/{source}/rollback", responses=refusals(404, 409))
 async def rollback(
     source: str, core: CoreDependency, wanted: Rollback | None = None, by: AuthorHeader = None
 ) -> dict[str, Any]:
@@ -54,7 +55,7 @@ async def rollback(
     return await core.sources.rollback(source, wanted is not None and wanted.reset_sessions, by or NOBODY)
 
 
-@router.get("/models/{source}/diff")
+@router.get("/models/{source}/diff", responses=refusals(404, 409))
 async def diff(
     source: str,
     core: CoreDependency,
@@ -74,7 +75,7 @@ class InShadow(BaseModel):
     version: Version | None
 
 
-@router.post("/models/{source}/shadow")
+@router.post("/models/{source}/shadow", responses=refusals(404, 409))
 async def put_in_shadow(source: str, wanted: InShadow, core: CoreDependency) -> dict[str, Any]:
     """Let a version judge what comes, without a say: 409 where it could not judge the same."""
     return await core.sources.put_in_shadow(source, wanted.version)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 from service.api.feedback import NOBODY, Author, AuthorHeader, prose
 from service.state.mutes import Kind
@@ -28,7 +29,7 @@ class Given(BaseModel):
     author: Author | None = None
 
 
-@router.post("/sources/{name}/mutes", status_code=201)
+@router.post("/sources/{name}/mutes", status_code=201, responses=refusals(404, 409))
 async def mute(name: Name, given: Given, core: CoreDependency, author: AuthorHeader = None) -> dict[str, Any]:
     """Tell nobody of what a source raises for a while; or mark a deploy."""
     by = author or given.author or NOBODY
@@ -36,13 +37,13 @@ async def mute(name: Name, given: Given, core: CoreDependency, author: AuthorHea
     return await core.desk.mutes.add(name, given.kind, start, until, given.reason, by)
 
 
-@router.get("/sources/{name}/mutes")
+@router.get("/sources/{name}/mutes", responses=refusals(404))
 async def mutes(name: Name, core: CoreDependency) -> dict[str, Any]:
     """Windows and markers of a source, the newest first, also those that are over."""
     return {"mutes": await core.desk.mutes.listed(name)}
 
 
-@router.delete("/sources/{name}/mutes/{mute_id}")
+@router.delete("/sources/{name}/mutes/{mute_id}", responses=refusals(404))
 async def unmute(name: Name, mute_id: Annotated[str, Path(max_length=64)], core: CoreDependency) -> dict[str, Any]:
     """End a window now, or forget what has not begun."""
     return await core.desk.mutes.end(name, mute_id)

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse
 
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 
 router = APIRouter(tags=["notifications"])
@@ -19,7 +20,7 @@ async def notifiers(core: CoreDependency) -> dict[str, Any]:
     return {"notifiers": await core.notifying.described()}
 
 
-@router.post("/notifications/{name}/test")
+@router.post("/notifications/{name}/test", responses=refusals(404, 502))
 async def test(name: Name, core: CoreDependency) -> JSONResponse:
     """Send a test notice, once, and say whether it was taken: 502 where it was not."""
     outcome = await core.notifying.test(name)
@@ -28,7 +29,7 @@ async def test(name: Name, core: CoreDependency) -> JSONResponse:
     return JSONResponse({"sent": False, "error": f"notifier {name}: {outcome.reason}"}, 502)
 
 
-@router.get("/notifications/dead")
+@router.get("/notifications/dead", responses=refusals(404))
 async def dead(
     core: CoreDependency, notifier: Notifier = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> dict[str, Any]:
@@ -36,13 +37,13 @@ async def dead(
     return {"dead": await core.notifying.dead(notifier, limit)}
 
 
-@router.post("/notifications/dead/retry")
+@router.post("/notifications/dead/retry", responses=refusals(404))
 async def retry(core: CoreDependency, notifier: Notifier = None) -> dict[str, Any]:
     """Try them all again, each under the delivery that it had."""
     return {"retried": await core.notifying.raise_dead(notifier, again=True)}
 
 
-@router.delete("/notifications/dead")
+@router.delete("/notifications/dead", responses=refusals(404))
 async def drop(core: CoreDependency, notifier: Notifier = None) -> dict[str, Any]:
     """Forget them all."""
     return {"dropped": await core.notifying.raise_dead(notifier, again=False)}

@@ -3,6 +3,8 @@
 from fastapi import APIRouter, Request, Response
 
 from service.api.body import BodyError, decompressed
+from service.api.declared import BINARY, spoken
+from service.api.declared import body as described
 from service.api.delivery import (
     NamedSource,
     RoutingDependency,
@@ -22,7 +24,11 @@ router = APIRouter(tags=["intake"])
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
 
-@router.post("/v1/logs")
+@router.post(
+    "/v1/logs",
+    openapi_extra=described({JSON: {"type": "object"}, PROTOBUF: BINARY}),
+    responses=spoken({JSON: {"type": "object"}, PROTOBUF: BINARY}, 200, 400, 404, 408, 413, 415, 422, 429, 503),
+)
 async def logs(request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource) -> Response:
     """Judge log records (protobuf or JSON; gzip if wanted). Records that cannot be taken make a partial success."""
     kind = content_type(request)

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 
 router = APIRouter(tags=["sources"])
@@ -17,13 +18,13 @@ async def list_sources(core: CoreDependency) -> dict[str, Any]:
     return {"sources": await core.sources.configurations()}
 
 
-@router.put("/sources/{name}")
+@router.put("/sources/{name}", responses=refusals(409))
 async def configure(name: Name, config: Annotated[dict[str, Any], Body()], core: CoreDependency) -> dict[str, Any]:
     """Configure a source; without a bundle it starts learning. 409 where its live bundle parses otherwise."""
     return await core.sources.configure(name, config)
 
 
-@router.get("/sources/{name}/templates")
+@router.get("/sources/{name}/templates", responses=refusals(404))
 async def templates(name: Name, core: CoreDependency) -> dict[str, Any]:
     """Templates mined so far, by id."""
     live = await core.sources.get(name)

@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
 
 router = APIRouter(tags=["verdicts"])
 
 
-@router.get("/verdicts")
+@router.get("/verdicts", responses=refusals(404))
 async def list_verdicts(
     core: CoreDependency,
     source: Annotated[str, Query(max_length=64)],
