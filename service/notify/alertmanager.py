@@ -26,7 +26,7 @@ class Alertmanager:
 
     def __init__(self, target: Target, clock: Callable[[], float]) -> None:
         url = target.url.rstrip("/").removesuffix(PATH)
-        self._peer = Peer(url + PATH, target.timeout_s, target.token)
+        self._peer = Peer(url + PATH, target.timeout_s, target.token, target.reach)
         self._lasts_s = target.lasts_s
         self._clock = clock
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import ConfigError
 from service.incidents.severity import Severity
+from service.notify.reach import Reach
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MOST_NOTIFIERS = 32
@@ -78,6 +79,7 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     public_url: str | None = None
+    private_networks: bool = True
     budget: Budget = Budget()
     notifiers: Annotated[
         list[Annotated[_Alertmanager | _Webhook | _Apprise, Field(discriminator="kind")]],
@@ -103,6 +105,7 @@ class Target:
     lasts_s: float = 3600.0
     token: str | None = field(default=None, repr=False)
     secret: bytes | None = field(default=None, repr=False)
+    reach: Reach = field(default_factory=Reach)
 
     def wants(self, source: str) -> bool:
         """Whether it is told of a source at all: a name of ``sources`` or a pattern (``*``, ``?``) fits."""
@@ -152,7 +155,8 @@ class NotifyConfig:
         if public_url is not None:
             _check_http(public_url, f"{path}: public_url")
         reading = _Reading(path, os.environ if environment is None else environment)
-        return cls(tuple(reading.target(entry, file.budget) for entry in file.notifiers), public_url)
+        reach = Reach(file.private_networks)
+        return cls(tuple(reading.target(entry, file.budget, reach) for entry in file.notifiers), public_url)
 
 
 class _Reading:
@@ -162,13 +166,16 @@ class _Reading:
         self._path = path
         self._environment = environment
 
-    def target(self, entry: _Alertmanager | _Webhook | _Apprise, budget: Budget) -> Target:
+    def target(self, entry: _Alertmanager | _Webhook | _Apprise, budget: Budget, reach: Reach) -> Target:
         where = f"{self._path}: notifier {entry.name}"
         url = self._one(where, "url", entry.url, entry.url_file, entry.url_env)
         if url is None:
             raise ConfigError(f"{where}: give it one of url, url_file and url_env")
         if entry.kind != "apprise":
             _check_http(url, f"{where}: url")
+            refusal = reach.refusal(httpx.URL(url).host)
+            if refusal is not None:
+                raise ConfigError(f"{where}: {refusal}")
         given: dict[str, Any] = {}
         if isinstance(entry, _Token):
             given["token"] = self._one(where, "token", None, entry.token_file, entry.token_env)
@@ -179,7 +186,7 @@ class _Reading:
             given["lasts_s"] = entry.lasts_s
         return Target(
             entry.name, entry.kind, url, tuple(entry.sources), entry.min_severity, entry.budget or budget,
-            entry.timeout_s, entry.retry_s, entry.give_up_s, **given,
+            entry.timeout_s, entry.retry_s, entry.give_up_s, reach=reach, **given,
         )  # fmt: skip
 
     def _one(self, where: str, what: str, plain: str | None, file: Path | None, variable: str | None) -> str | None:

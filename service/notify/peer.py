@@ -15,19 +15,22 @@ import httpx
 
 from models.workflow.words import printable
 from service.notify.outcome import SENT, Outcome
+from service.notify.reach import Guarded, OutOfReach, Reach
 
 AGAIN = frozenset({408, 425, 429})
 """Beside 5xx: worth another attempt. Any other refusal would be one again."""
 SHOWN_BYTES = 300
 """Of an answer: enough to see why."""
+REACH = Reach()
 LONGEST_ASKED_S = 3600.0
 """A peer may ask to be left alone for so long."""
 
 
 class Peer:
-    """Posts to one address. Redirects are not followed: a signed notice goes where it was meant to go."""
+    """Posts to one address. Redirects are not followed: a signed notice goes where it was meant to go, within ``reach``
+    unless a proxy of the environment leads there: then the proxy looks the name up."""
 
-    def __init__(self, url: str, timeout_s: float, token: str | None) -> None:
+    def __init__(self, url: str, timeout_s: float, token: str | None, reach: Reach = REACH) -> None:
         # It tells of each request with its address, which is a secret of many webhooks.
         logging.getLogger("httpx").setLevel(logging.WARNING)
         self._url = httpx.URL(url)
@@ -36,7 +39,9 @@ class Peer:
             {"User-Agent": "tocsin"} if token is None else {"User-Agent": "tocsin", "Authorization": f"Bearer {token}"}
         )
         # A proxy of the environment does not lead to this machine.
-        self._http = httpx.AsyncClient(timeout=timeout_s, headers=headers, trust_env=not _is_here(self._url.host))
+        self._http = httpx.AsyncClient(
+            timeout=timeout_s, headers=headers, trust_env=not _is_here(self._url.host), transport=Guarded(reach)
+        )
 
     async def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """Send JSON once."""
@@ -53,6 +58,8 @@ class Peer:
                 return _refusal(response, await _beginning(response))
         except (TimeoutError, httpx.TimeoutException):
             return Outcome(False, f"no answer within {self._timeout_s:g} s")
+        except OutOfReach as error:
+            return Outcome(False, str(error), refused=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             said = printable(str(error))[:SHOWN_BYTES]
             return Outcome(False, f"{type(error).__name__} {said}".strip())

@@ -23,7 +23,7 @@ class Webhook:
     """Posts notices to one address. ``clock`` gives seconds since the epoch."""
 
     def __init__(self, target: Target, clock: Callable[[], float]) -> None:
-        self._peer = Peer(target.url, target.timeout_s, target.token)
+        self._peer = Peer(target.url, target.timeout_s, target.token, target.reach)
         self._secret = target.secret
         self._clock = clock
 
