@@ -23,6 +23,7 @@ from models.autolog.judge import FrameJudge
 from models.bundles import BundleStore
 from models.errors import StateError, TocsinError
 from models.rate.judge import RateJudge
+from models.source.config import Source
 from service.drift.watch import DriftWatch
 from service.errors import Conflict, KeyReused, Unavailable, WrongValue
 from service.exposition import exposition
@@ -38,6 +39,7 @@ from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.rates import RateCloser, RateCounting
+from service.pipeline.redaction import Redaction
 from service.pipeline.report import Reporter
 from service.pipeline.request import IngestRequest
 from service.pipeline.seen import everybody
@@ -86,6 +88,7 @@ class Core:
             clock=clock,
         )
         self.sessions = StoredSessions(self.redis)
+        self._redaction = Redaction(settings.redaction, self._executor)
         self._reporter = Reporter(self.redis, self.sessions, self.metrics)
         self._drift = DriftWatch(self.redis, self.metrics, settings)
         templates = Templates(self.redis, self.metrics, self._executor)
@@ -171,6 +174,7 @@ class Core:
         """
         self._check_connected()
         live = await self.sources.get(request.source)
+        request = await self._redaction.of(live.source, request)
         worker = self._workers[live.name]
         if idempotency_key is None:
             return await worker.submit(request, wanted, self.clock())
@@ -198,6 +202,11 @@ class Core:
         await self.sessions.forget(live.name, batch_id)
         return answer
 
+    async def configure(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
+        """Store a source's configuration. Raises ConfigError, and Conflict where its live bundle parses otherwise."""
+        self._redaction.check(Source.from_dict({**config, "name": name}))
+        return await self.sources.configure(name, config)
+
     async def session_verdicts(self, source: str, since: str | None, limit: int) -> dict[str, Any]:
         """Verdicts of ended sessions after ``since`` (an id of an earlier answer, or seconds), oldest first."""
         live = await self.sources.get(source)
@@ -222,7 +231,8 @@ class Core:
             shadow = self._shadows.of(name)
             if shadow is not None:
                 served[name]["shadow"] = shadow.version
-            problems = [problem for problem in (live.problem, shadow and shadow.problem) if problem]
+            told = (live.problem, shadow and shadow.problem, self._redaction.problem(live.source))
+            problems = [problem for problem in told if problem]
             if problems:
                 served[name]["problem"] = "; ".join(problems)
         return {

@@ -5,10 +5,10 @@ The environment wins over the file. Unknown settings in the file are refused.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import ConfigError
@@ -57,6 +57,9 @@ class Settings(BaseSettings):
         None, description="Kafka topics to consume: `kafka://BROKER[,BROKER]/TOPIC[,TOPIC]`, `?group=`, `?source=`"
     )
     kafka_config: Path | None = Field(None, description="YAML file of further properties of librdkafka's consumer")
+    redaction_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        None, description="what pseudonyms of sources that `redact` are hashed with: any long random text"
+    )
     notify: Path | None = Field(None, description="YAML file of who is told of incidents, and how")
     body_s: float = Field(30.0, gt=0, description="seconds within which a request's body has to come in")
     drain_s: float = Field(20.0, gt=0, description="how long SIGTERM waits for accepted requests")
@@ -101,6 +104,11 @@ class Settings(BaseSettings):
         ge=1,
         description="candidates of a source that are kept: the oldest go, none that is in use",
     )
+
+    @property
+    def redaction(self) -> bytes | None:
+        """The key of pseudonyms."""
+        return None if self.redaction_key is None else self.redaction_key.get_secret_value().encode()
 
     @property
     def spool(self) -> Path:

@@ -16,6 +16,7 @@ import yaml
 
 from models.errors import ConfigError
 from models.source import regex
+from models.source.personal import Redact, read_redact
 from models.source.section import Section, nearest
 from models.source.timestamp import check_format, check_timezone, has_year
 
@@ -99,7 +100,8 @@ class Source:
 
     ``starts_with`` marks the first line of a record; lines that do not match it carry on the record above. ``ends_on``
     are patterns over the masked message: a record that matches one ends its session. ``idle_s`` is the silence after
-    which a session is over, None to take it from the gaps seen in training.
+    which a session is over, None to take it from the gaps seen in training. ``redact`` is taken out of lines before
+    anything else is done with them.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Source:
     starts_with: str | None = None
     ends_on: tuple[str, ...] = ()
     masks: tuple[Mask, ...] = ()
+    redact: tuple[Redact, ...] = ()
     drain: DrainSettings = DrainSettings()
     idle_s: float | None = None
     lateness_s: float = 60.0
@@ -137,6 +140,7 @@ class Source:
                 for position, pattern in enumerate(section.texts("ends_on"))
             ),
             masks=tuple(_mask(item, where) for where, item in section.items("masks")),
+            redact=tuple(read_redact(item, where) for where, item in section.items("redact")),
             drain=_drain(section.raw("drain")) if "drain" in section else DrainSettings(),
             idle_s=section.number("idle_s", 0.0, above=0.0) if "idle_s" in section else None,
             lateness_s=section.number("lateness_s", 60.0, above=-1e-9),
@@ -171,9 +175,12 @@ class Source:
             raise ConfigError(f"{path}: {error}") from None
 
     def fingerprint(self) -> str:
-        """Sha256 (hex) of what gives old sessions and templates their meaning: format, masks and session rule."""
+        """Sha256 (hex) of what gives old sessions and templates their meaning: format, masks, session rule, what is
+        redacted."""
         plain = self.to_dict()
         meaning = {name: plain.get(name) for name in ("header", "timestamp", "session", "starts_with", "masks")}
+        if self.redact:
+            meaning["redact"] = plain["redact"]
         return hashlib.sha256(orjson.dumps(meaning, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -21,7 +21,7 @@ async def list_sources(core: CoreDependency) -> dict[str, Any]:
 @router.put("/sources/{name}", responses=refusals(409))
 async def configure(name: Name, config: Annotated[dict[str, Any], Body()], core: CoreDependency) -> dict[str, Any]:
     """Configure a source; without a bundle it starts learning. 409 where its live bundle parses otherwise."""
-    return await core.sources.configure(name, config)
+    return await core.configure(name, config)
 
 
 @router.get("/sources/{name}/templates", responses=refusals(404))

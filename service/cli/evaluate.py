@@ -14,6 +14,7 @@ from models.bundle import Bundle
 from models.bundles import BundleStore
 from models.errors import ConfigError
 from models.verdict import Verdict
+from service.cli.redacted import redacted, redacted_labels
 from service.cli.show import harmless, lines_of, print_json, progress
 from training.desk import ALONE
 from training.evaluation import Protocol, stream_verdicts
@@ -78,8 +79,8 @@ def evaluate(
     learned = _learning() if learn else None
     draw = _drawing() if plots is not None else None
     opened = open_bundle(bundle, root)
-    truth = read_labels(labels) if labels else None
-    lines = read_lines(logs)
+    truth = redacted_labels(opened.source, read_labels(labels) if labels else None)
+    lines = redacted(opened.source, read_lines(logs))
     arrival = time.time()
     with progress(json) as shown:
         if verdicts is not None:

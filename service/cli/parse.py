@@ -13,6 +13,7 @@ from rich.text import Text
 
 from models.source.config import Source
 from models.template.parameters import extract
+from service.cli.redacted import redacted
 from service.cli.show import harmless, lines_of, print_json, progress
 from training.benchmarks import loghub2k
 from training.logs import read_lines
@@ -54,7 +55,7 @@ def parse(
         raise typer.BadParameter("give the log to parse", param_hint="--logs")
     config = Source.load(source)
     known = None if truth is None else read_truth(str(truth))
-    lines = read_lines(logs)
+    lines = redacted(config, read_lines(logs))
     with progress(json) as shown:
         mined = mine(config, lines, time.time(), lines_of(shown, "lines"), lines_of(shown, "templates"))
     found = _templates(mined, limit, parameters)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.source.config import Source
+from service.cli.redacted import redacted, redacted_labels
 from service.cli.show import harmless, lines_of, print_json, progress
 from service.replay.batches import Ends, rounds
 from service.replay.client import Limits, ServiceClient
@@ -95,8 +96,11 @@ def replay(
             )
         judged = None
         if known is not None and split is not None:
-            parts = split_sessions(split, train_share or 1.0)
-            judged = quality(parts.test if train_share else parts.train, replayed.tally.rang, known)
+            # Verdicts name sessions as they are after redaction; what is sent is named as it was before.
+            named = split_log(config, redacted(config, lines), arrival=time.time()) if config.redact else split
+            parts = split_sessions(named, train_share or 1.0)
+            truth = redacted_labels(config, known)
+            judged = quality(parts.test if train_share else parts.train, replayed.tally.rang, truth or known)
         return Report(protocol(float(entry["idle_s"]), ends, connections), replayed, judged)
 
     with progress(json) as shown:

@@ -14,6 +14,7 @@ from models.errors import ConfigError
 from models.registry import DEFAULT, DETECTORS
 from models.source.config import Source
 from service.cli.evaluate import BUNDLES
+from service.cli.redacted import redacted, redacted_labels
 from service.cli.show import lines_of, print_json, progress
 from training.logs import digest, read_labels, read_lines
 
@@ -51,7 +52,8 @@ def train(
     store = BundleStore(out, shipped=None)
     version = version or next_version(store.versions(loaded.name))
     store.free(loaded.name, version)
-    given = Input(read_lines(logs), digest(logs), read_labels(labels) if labels else None, time.time())
+    truth = redacted_labels(loaded, read_labels(labels) if labels else None)
+    given = Input(redacted(loaded, read_lines(logs)), digest(logs), truth, time.time())
     members = _names(detectors)
     others = tuple(name for name in _names(witnesses) if name not in members)
     settings = TrainSettings(train_share, budget, seed, members, others, _member_settings(set_ or []))
