@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.record import Records
 from models.source import regex, timestamp
 from models.source.config import Source, header_fields
-from models.source.header import head_pattern
+from models.source.header import HEAD, head_pattern
 from models.source.masking import Masker
 from models.source.session import SessionFinder
 
@@ -22,7 +22,6 @@ _CHAINED_UP_TO = 2_000
 
 _LINE = pl.col("line")
 _GROUPS = pl.col("groups").struct
-_HEAD = "_head"
 
 Int64 = NDArray[np.int64]
 Float64 = NDArray[np.float64]
@@ -54,7 +53,7 @@ class WellFormed:
             pattern = source.header.pattern or ""
             head = head_pattern(pattern)
             self._read.append(line.str.extract_groups(head or f"(?s){pattern}").alias("groups"))
-            message = _GROUPS.field("message") if head is None else _LINE.str.strip_prefix(_GROUPS.field(_HEAD))
+            message = _GROUPS.field("message") if head is None else _LINE.str.strip_prefix(_GROUPS.field(HEAD))
             self._parts = [_GROUPS.field(name).alias(name) for name in self._names]
             stamped = "timestamp" in regex.groups(pattern)
         self._parts.append(message.alias("message"))

@@ -16,7 +16,8 @@ from models.source.config import Header, header_fields
 _LOGFMT_PAIR = r'[^\s="]+=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)'
 _LOGFMT_PARTS = r'(?s)^(?P<key>[^=]+)=(?:"(?P<quoted>.*)"|(?P<bare>.*))$'
 _MESSAGE_TAILS = ("(?P<message>.*)$", "(?<message>.*)$", "(?P<message>.*)", "(?<message>.*)")
-_HEAD = "_head"
+HEAD = "_head"
+"""Group of what stands before the message, in the pattern that ``head_pattern`` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class HeaderParser:
     def _by_regex(self, lines: pl.Series) -> Parsed:
         groups = pl.col("line").str.extract_groups(self._head or self._whole)
         parts = lines.alias("line").to_frame().select(groups.alias("groups")).unnest("groups")
-        message = parts["message"] if self._head is None else lines.str.strip_prefix(parts[_HEAD])
+        message = parts["message"] if self._head is None else lines.str.strip_prefix(parts[HEAD])
         timestamp = parts["timestamp"] if "timestamp" in parts.columns else None
         return Parsed(message, timestamp, _frame({name: parts[name] for name in self._names}, len(lines)))
 
@@ -126,9 +127,9 @@ def head_pattern(pattern: str) -> str | None:
         if not pattern.endswith(tail):
             continue
         head = pattern.removesuffix(tail)
-        if not head.startswith("^") or _HEAD in head or not _is_plain(head[1:]):
+        if not head.startswith("^") or HEAD in head or not _is_plain(head[1:]):
             return None
-        return f"(?s)^(?P<{_HEAD}>{head[1:]})"
+        return f"(?s)^(?P<{HEAD}>{head[1:]})"
     return None
 
 
