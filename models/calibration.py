@@ -17,6 +17,8 @@ EXACT = 1000
 COARSE = 1000
 """Steps in which the values below those are kept: enough for a score in per mille, and bundles stay small."""
 
+_LARGEST = float(np.finfo(np.float64).max)
+
 
 class Calibration:
     """Empirical distribution of raw outputs (larger is stranger) on held-out normals.
@@ -51,7 +53,7 @@ class Calibration:
         too small to have seen.
         """
         array = np.asarray(raw, dtype=np.float64)
-        at = np.searchsorted(self._values, np.nan_to_num(array), side="left")
+        at = self._place(array)
         tail = (1.0 + self.size - self._below[at]) / (self.size + 1.0)
         return np.where(np.isnan(array), 1.0, tail)
 
@@ -64,8 +66,12 @@ class Calibration:
     def score(self, raw: ArrayLike) -> Float64:
         """Share of normals that are less strange, 0 to 1, float64 as shaped."""
         array = np.asarray(raw, dtype=np.float64)
-        at = np.searchsorted(self._values, np.nan_to_num(array), side="left")
+        at = self._place(array)
         return np.where(np.isnan(array), 0.0, self._below[at] / self.size)
+
+    def _place(self, raw: Float64) -> Int64:
+        """How many distinct values are smaller; infinite outputs are the largest numbers, as ``fit`` has them."""
+        return np.searchsorted(self._values, np.minimum(np.maximum(raw, -_LARGEST), _LARGEST), side="left")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON: distinct values and how many normals had each."""

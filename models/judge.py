@@ -164,10 +164,12 @@ class Judge:
 
     def closings(self, closings: Sequence[Closing], rules: Rules = NO_RULES, now: float = 0.0) -> Judgement:
         """Judge closed sessions; ``rules`` silence members at ``now``, seconds."""
+        if not closings:
+            return self._judge({member.name: np.empty(0, dtype=np.float64) for member in self._members}, 0)
         histories = end_histories(closings, self.width)
         states = [closing.state for closing in closings]
-        own = {member.name: member.score_ends(histories) for member in self.events} if closings else {}
-        own |= {member.name: member.score(states) for member in self.sessions} if closings else {}
+        own = {member.name: member.score_ends(histories) for member in self.events}
+        own |= {member.name: member.score(states) for member in self.sessions}
         peaks = {m.name: self._peaks_of(closings, m.place) for m in self._members}
         rang = self._judge(_larger(peaks, own), len(closings))
         if not rules:

@@ -161,6 +161,8 @@ class Core:
             for task in pending:
                 task.cancel()
             _, pending = await asyncio.wait(pending, timeout=CANCEL_EVERY_S)
+        with contextlib.suppress(StateError):
+            await self._tell_what_is_stored()
         await self.spool.flush()
         await self.notifying.stop()
         await self.redis.aclose()
@@ -251,12 +253,19 @@ class Core:
         """Close what is due in every source, now, and see how far each has drifted; returns how many sessions,
         timeframes and buckets of rates closed."""
         await self.sources.adopt_first_versions()
+        await self._tell_what_is_stored()
         closers: list[Closer | FrameCloser | RateCloser] = [
             *self._closers.values(), *self._frame_closers.values(), *self._rate_closers.values()
         ]  # fmt: skip
         closed = sum([await closer.sweep() for closer in closers])
         await self._drift.check(list(self.sources.live.values()), self.clock())
         return closed
+
+    async def _tell_what_is_stored(self) -> None:
+        for live in list(self.sources.live.values()):
+            stored_to = live.stored_to
+            await watermark.advance(self.redis, live.name, stored_to)
+            live.told(stored_to)
 
     def _serve(self, live: LiveSource) -> None:
         """Give a newly loaded source its worker and closer (a reconfigured one: new ones)."""

@@ -98,7 +98,9 @@ class BatchProcess:
         at_once = len(merged.lines) <= AT_ONCE
         records = await self._stage("split", at_once, self._split, merged, arrival)
         newest = float(records.time.max()) if len(records) else -np.inf
-        began = await watermark.begin(self._redis, live.name, batch_id, newest, arrival, live.given)
+        stored_to = live.stored_to
+        began = await watermark.begin(self._redis, live.name, batch_id, newest, arrival, live.given, stored_to)
+        live.told(stored_to)
         await self._follow(live, began)
         rules = live.rules_of(began.rules)
         ids = await self._stage("match", at_once, live.parser.match, records)

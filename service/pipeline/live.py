@@ -6,6 +6,7 @@ Owns what a batch needs that is the same for every batch of a version. Does not 
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator, Sequence
 
 from models.autolog.judge import FrameJudge
@@ -54,6 +55,9 @@ class LiveSource:
         self.settings = SessionSettings(
             LEARNING_TAIL, LEARNING_IDLE_S if source.idle_s is None else source.idle_s, source.lateness_s
         )
+        self.stored_to = -math.inf
+        """Largest event time whose rows are stored, seconds, until Redis is told, with the next batch or before the
+        next sweep: that saves every batch a round trip."""
         self.given: StoredRules = NOTHING
         """The rules as read last."""
         self._rules = NO_RULES
@@ -124,6 +128,11 @@ class LiveSource:
         assert self.version is not None
         tail = self.settings.tail
         return Seen(self.name, self.version, self.tree.tree_id, judge, tail, rows, judged, rules, now)
+
+    def told(self, stored_to: float) -> None:
+        """Redis knows that rows up to ``stored_to`` seconds are stored."""
+        if self.stored_to == stored_to:
+            self.stored_to = -math.inf
 
     def text_of(self, template_id: int) -> str:
         """Text of a template."""

@@ -16,7 +16,7 @@ from models.verdict import Finding, wording
 from service.incidents.causes import causes
 from service.metrics import Metrics
 from service.pipeline.live import LiveSource
-from service.state import incidents, rules, verdicts, watermark
+from service.state import incidents, rules, verdicts
 from service.state.windows import Peak, StoredSessions
 
 SHOWN_LINE = 2_000
@@ -91,7 +91,7 @@ class Reporter:
 
     async def _keep_peaks(self, live: LiveSource, peaks: list[Peak], stored_to: float) -> None:
         await self._sessions.raise_peaks(live.name, live.settings, peaks)
-        await watermark.advance(self._redis, live.name, stored_to)
+        live.stored_to = max(live.stored_to, stored_to)
 
     def _count(self, live: LiveSource, judged: Judged, sightings: list[int]) -> None:
         name = live.name

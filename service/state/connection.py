@@ -26,15 +26,18 @@ from models.errors import StateError
 from service.state import keys
 
 ATTEMPT_PAUSE_S = 0.1
+ANSWER_WITHIN_S = 10.0
+"""For one round trip. redis-py's own limit makes a task of every write, which costs more than the write."""
 
 Word = bytes | str | int | float
 
 
 @asynccontextmanager
 async def redis_errors() -> AsyncIterator[None]:
-    """Turn what redis-py raises into StateError, with what to do about it."""
+    """Turn what redis-py raises into StateError, with what to do about it, and so what takes too long."""
     try:
-        yield
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            yield
     except ReadOnlyError as error:
         raise StateError(
             f"Redis is away: a read-only replica answers ({error}); point TOCSIN_REDIS_URL at the primary"
@@ -42,7 +45,8 @@ async def redis_errors() -> AsyncIterator[None]:
     except OutOfMemoryError as error:
         raise StateError(f"Redis is full: {error}; raise its maxmemory or shorten idle_s of the sources") from error
     except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
-        raise StateError(f"Redis is away: {error}; try again, or check TOCSIN_REDIS_URL") from error
+        what = str(error) or f"no answer within {ANSWER_WITHIN_S:g} s"
+        raise StateError(f"Redis is away: {what}; try again, or check TOCSIN_REDIS_URL") from error
     except ResponseError as error:
         raise StateError(f"Redis refused a command: {error}") from error
     except RedisError as error:
@@ -91,7 +95,7 @@ async def exchange(redis: Redis, commands: Sequence[Sequence[Word]]) -> list[Any
         await pool.release(connection)
 
 
-def open_client(url: str, timeout_s: float = 10.0) -> Redis:
+def open_client(url: str) -> Redis:
     """A client that has not connected yet. Replies are bytes.
 
     Commands are never retried on their own: an append without a batch id would be done twice where only its reply was
@@ -101,8 +105,8 @@ def open_client(url: str, timeout_s: float = 10.0) -> Redis:
         url,
         protocol=2,
         decode_responses=False,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
+        socket_timeout=None,
+        socket_connect_timeout=ANSWER_WITHIN_S,
         health_check_interval=30,
         retry=Retry(NoBackoff(), 0),
     )

@@ -17,14 +17,18 @@ from service.state.script import Arg, Script
 
 # KEYS clock, live bundle, tree, rules version, rules, removed rules, shadow, and the reply's key where a batch may be
 # retried.
-# ARGV largest event time of the batch, wall clock, TTL, the version of the rules that the caller has. Times are text:
-# Lua's own number to text conversion keeps 14 digits. The kept reply pins the version of the rules and not the rules
-# themselves, which are the same for many batches.
+# ARGV largest event time of the batch, wall clock, TTL, the version of the rules that the caller has, largest event
+# time of an earlier batch whose rows are stored. Times are text: Lua's own number to text conversion keeps 14 digits.
+# The kept reply pins the version of the rules and not the rules themselves, which are the same for many batches.
 BEGIN = Script(
     "begin",
     LUA_RULES
     + """
 local now = redis.call('GET', KEYS[4]) or '0'
+local stored = tonumber(ARGV[5])
+if stored > -math.huge and stored > tonumber(redis.call('HGET', KEYS[1], 'stored') or '-inf') then
+  redis.call('HSET', KEYS[1], 'stored', ARGV[5])
+end
 local kept, reply = KEYS[8], nil
 if kept then
   local first = redis.call('GET', kept)
@@ -92,10 +96,17 @@ class Clock:
 
 
 async def begin(
-    redis: Redis, source: str, batch_id: str | None, max_time: float, now: float, known: StoredRules = NOTHING
+    redis: Redis,
+    source: str,
+    batch_id: str | None,
+    max_time: float,
+    now: float,
+    known: StoredRules = NOTHING,
+    stored_to: float = -math.inf,
 ) -> Began:
     """Note a batch whose largest event time is ``max_time`` seconds (-inf: none says one) and that came at ``now``;
-    ``known`` are the rules that the caller has, which come back where nothing changed.
+    ``known`` are the rules that the caller has, which come back where nothing changed; ``stored_to`` does what
+    ``advance`` does, for an earlier batch.
 
     The same ``batch_id`` gets the same answer for 15 minutes. Raises StateError where Redis is away.
     """
@@ -105,7 +116,7 @@ async def begin(
     ]  # fmt: skip
     if batch_id is not None:
         names.append(keys.begun(source, batch_id))
-    args: list[Arg] = [repr(float(max_time)), repr(float(now)), keys.BATCH_TTL_S, known.version]
+    args: list[Arg] = [repr(float(max_time)), repr(float(now)), keys.BATCH_TTL_S, known.version, repr(float(stored_to))]
     prior, bundle, tree_id, tree_version, version, read, shadow = await BEGIN.call(redis, names, args)
     return Began(
         float(prior), bundle.decode() or None, tree_id.decode() or None, int(tree_version),

@@ -1,5 +1,6 @@
 """Rates through the service: what bursts or goes quiet rings once, by the clock that lines or their absence move on."""
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from models.bundle import Bundle
 from models.errors import StateError
 from service.core import Core
 from service.settings import Settings
-from service.state import incidents, keys
+from service.state import incidents, keys, watermark
 from service.state.frames import ADVANCE, CLOSE
 from tests.golden import rates
 from tests.service.serving import Link, Replica, running, stored, until
@@ -241,6 +242,11 @@ async def test_redis_that_goes_away_while_judging_loses_and_repeats_nothing(
         await redis.set(lease, closer._token, ex=600)
         async with place.running() as replica:
             await replica.ingest("depot", list(rates.lines(given, rates.WORDS)))
+
+            async def told() -> bool:
+                return (await watermark.read(redis, "depot")).largest > -math.inf
+
+            await until(told, "Redis knows what is stored", 60.0)
             link.break_once(broken.sha, seen_by_redis=got)
             with pytest.raises(StateError):
                 await closer.sweep()
