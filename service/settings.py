@@ -21,7 +21,10 @@ class Settings(BaseSettings):
 
     redis_url: str | None = Field(
         None,
-        description="Redis server (`redis://`, `rediss://`, `unix://`); default: a private one under data_dir",
+        description=(
+            "Redis server (`redis://`, `rediss://`, `unix://`) or cluster (`redis+cluster://HOST:PORT,...`); "
+            "default: a private one under data_dir"
+        ),
     )
     data_dir: Path = Field(Path("data"), description="where the private Redis and local bundles lie")
     bundles_dir: str | None = Field(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import hiredis
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -17,13 +17,14 @@ from redis.exceptions import (
     ConnectionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TimeoutError,
 )
 
 from models.errors import StateError
-from service.state import keys
+from service.state import cluster, keys
 
 ATTEMPT_PAUSE_S = 0.1
 ANSWER_WITHIN_S = 10.0
@@ -49,6 +50,8 @@ async def redis_errors() -> AsyncIterator[None]:
         raise StateError(f"Redis is away: {what}; try again, or check TOCSIN_REDIS_URL") from error
     except ResponseError as error:
         raise StateError(f"Redis refused a command: {error}") from error
+    except RedisClusterException as error:  # which is none of their errors
+        raise StateError(f"Redis is away: {error}; try again, or check TOCSIN_REDIS_URL") from error
     except RedisError as error:
         raise StateError(f"Redis failed: {error}") from error
 
@@ -75,6 +78,8 @@ async def exchange(redis: Redis, commands: Sequence[Sequence[Word]]) -> list[Any
     Packed by hiredis and read from a connection of the pool: a third of what redis-py's pipeline takes, whose own
     asyncio connections pack in Python. Raises what redis-py raises where the connection fails.
     """
+    if isinstance(redis, RedisCluster):
+        return await cluster.exchange(redis, commands)
     pool = redis.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
@@ -101,6 +106,8 @@ def open_client(url: str) -> Redis:
     Commands are never retried on their own: an append without a batch id would be done twice where only its reply was
     lost. A connection that the server closed in the meantime is noticed and replaced before anything is sent.
     """
+    if cluster.is_cluster(url):
+        return cluster.open_cluster(url, ANSWER_WITHIN_S)
     return Redis.from_url(
         url,
         protocol=2,

@@ -1,0 +1,65 @@
+"""A Redis Cluster as the one Redis that everything else talks to.
+
+Owns the address of a cluster, ``redis+cluster://[user:password@]host[:port][,host[:port]...]`` (``rediss+cluster``
+over TLS), its client, and how commands of one round trip reach their nodes. Which keys share a slot is ``keys``'s:
+every Lua call keeps to one. redis-py follows slots that move, and nodes that take each other's place; what is refused
+meanwhile is an error, as if Redis were away, and the caller tries again.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from models.errors import ConfigError
+
+SCHEMES = ("redis+cluster", "rediss+cluster")
+PORT = 6379
+
+
+def is_cluster(url: str) -> bool:
+    """Whether a URL names a cluster."""
+    return url.partition("://")[0] in SCHEMES
+
+
+def open_cluster(url: str, connect_within_s: float) -> Redis:
+    """A client that has not connected yet; it takes the same commands as one of a single server. Replies are bytes.
+
+    As there, nothing is sent twice on its own. Raises ConfigError where the URL names no host.
+    """
+    parts = urlsplit(url)
+    nodes = [_node(place) for place in parts.netloc.rpartition("@")[2].split(",")]
+    client = RedisCluster(
+        startup_nodes=nodes,
+        username=None if parts.username is None else unquote(parts.username) or None,
+        password=None if parts.password is None else unquote(parts.password),
+        ssl=parts.scheme.startswith("rediss"),
+        protocol=2,
+        decode_responses=False,
+        socket_timeout=None,
+        socket_connect_timeout=connect_within_s,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return cast("Redis", client)
+
+
+async def exchange(cluster: RedisCluster, commands: Sequence[Sequence[Any]]) -> list[Any]:
+    """Run commands, those of one node in one round trip; replies in order, a refusal being one of them. Raises what
+    redis-py raises where a node is away."""
+    pipeline = cluster.pipeline()
+    for words in commands:
+        pipeline.execute_command(*words)
+    return list(await pipeline.execute(raise_on_error=False))
+
+
+def _node(place: str) -> ClusterNode:
+    host, _, port = place.strip().rpartition(":") if ":" in place else (place.strip(), "", str(PORT))
+    if not host or not port.isdigit():
+        raise ConfigError(
+            f"{place!r} is no node of a cluster: write redis+cluster://HOST:PORT, and more nodes after commas"
+        )
+    return ClusterNode(host.strip("[]"), int(port))
