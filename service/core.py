@@ -24,6 +24,7 @@ from models.bundles import BundleStore
 from models.errors import StateError, TocsinError
 from models.rate.judge import RateJudge
 from models.source.config import Source
+from service.access.gate import Gate
 from service.drift.watch import DriftWatch
 from service.errors import Conflict, KeyReused, Unavailable, WrongValue
 from service.exposition import exposition
@@ -77,6 +78,7 @@ class Core:
         self.clock = clock
         self.metrics = Metrics(CollectorRegistry())
         self.redis: Redis = connection.open_client(redis_url)
+        self.gate = Gate(self.redis, settings, self.metrics, clock)
         self._executor = ThreadPoolExecutor(CPU_THREADS, thread_name_prefix="tocsin")
         self._behind = ThreadPoolExecutor(BEHIND_THREADS, thread_name_prefix="tocsin-behind")
         self.spool = Spool(
@@ -142,9 +144,13 @@ class Core:
         """Connect if Redis answers, and begin the background work. Does not fail where Redis is away."""
         with contextlib.suppress(StateError):
             await self._connect()
+            await self.gate.ring.read()
         inventory = Inventory(self.redis, self.sessions, self.metrics, lambda: self.sources.live)
         background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing, inventory.keep_taking)
-        self._tasks = [asyncio.create_task(work()) for work in (*background, self.notifying.keep_sending)]
+        self._tasks = [
+            asyncio.create_task(work())
+            for work in (*background, self.notifying.keep_sending, self.gate.ring.keep_reading)
+        ]
 
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""

@@ -8,10 +8,14 @@ TocsinError
     ├── KeyReused           422: an Idempotency-Key with another body
     ├── WrongValue          422: a parameter that cannot be read
     ├── Gone                410: what the request is about was there and is not any more
+    ├── NoKey               401: no API key, or none that lets anybody in
+    ├── NotAllowed          403: the API key is not for that
     ├── ForeignPage         403: a browser sends it for a page of another site
+    ├── ForeignHost         403: it names a host that this service is not
     ├── NotJson             415: a browser sends what a form could have sent
     ├── QueueFull           429, with Retry-After
     ├── TooMuchFeedback     429, with Retry-After
+    ├── TooFast             429, with Retry-After: more than the API key, or an address, may
     └── Unavailable         503, with Retry-After: Redis is away, or the process is stopping
 """
 
@@ -70,6 +74,24 @@ class Gone(ServiceError):
     status = 410
 
 
+class NoKey(ServiceError):
+    """Nobody who may come in."""
+
+    status = 401
+
+
+class NotAllowed(ServiceError):
+    """Somebody who may come in, but not do that, or not see that source."""
+
+    status = 403
+
+
+class ForeignHost(ServiceError):
+    """It names a host that this service is not known to be."""
+
+    status = 403
+
+
 class ForeignPage(ServiceError):
     """A browser sends it on behalf of another site's page."""
 
@@ -84,6 +106,12 @@ class NotJson(ServiceError):
 
 class TooMuchFeedback(ServiceError):
     """An author, or an hour, has moved as much as it may."""
+
+    status = 429
+
+
+class TooFast(ServiceError):
+    """An API key sends more than it may, or an address shows keys that are none."""
 
     status = 429
 

@@ -10,13 +10,14 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+_OF_SOURCE = re.compile(rb'[{,]source="([^"]*)"')
 _LIVE_GAUGE = re.compile(r"gauge_live[a-z]+_([0-9]+)\.db")
 
 
@@ -46,6 +47,16 @@ def exposition(registry: CollectorRegistry) -> bytes:
     together = CollectorRegistry()
     MultiProcessCollector(together, folder)  # type: ignore[no-untyped-call]
     return generate_latest(together)
+
+
+def of_sources(text: bytes, sees: Callable[[str], bool]) -> bytes:
+    """An exposition without the samples of sources that somebody may not see."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        named = _OF_SOURCE.search(line)
+        if line.startswith(b"#") or named is None or sees(named[1].decode()):
+            kept.append(line)
+    return b"".join(kept)
 
 
 def take_away(gauge: Gauge, *labels: str) -> None:

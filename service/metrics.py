@@ -63,6 +63,12 @@ class Metrics:
             "tocsin_feedback_refused", "Feedback refused by a guard rail", ["reason"], registry=registry
         )
         self.feedback = Counter("tocsin_feedback", "Feedback items accepted", ["source", "label"], registry=registry)
+        self.refused = Counter(
+            "tocsin_refused",
+            "Requests refused for who sends them, by reason",
+            ["reason"],
+            registry=registry,
+        )
         self.requests = Counter("tocsin_requests", "HTTP requests", ["path", "status"], registry=registry)
         self.request_seconds = Histogram(
             "tocsin_request_seconds", "Time to answer a request", ["path"], buckets=SECONDS, registry=registry

@@ -37,6 +37,17 @@ class Settings(BaseSettings):
     score_threads: int = Field(1, ge=1, description="ONNX Runtime threads for one batch")
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8000, ge=0, le=65535, description="port to listen on")
+    hosts: str = Field(
+        "", description="names, by commas, under which the service is asked where no API key is: `*` for any"
+    )
+    auth: Literal["auto", "on", "off"] = Field(
+        "auto", description="whether API keys are asked for; `auto`: beyond loopback, and wherever there is one"
+    )
+    api_keys_file: Path | None = Field(None, description="YAML file of API keys, by their digests")
+    metrics_open: bool = Field(False, description="let anybody read /metrics where API keys are asked for")
+    key_requests_per_s: float = Field(
+        500.0, gt=0, description="requests a second of one API key that each worker process takes"
+    )
     workers: int = Field(1, ge=1, description="worker processes that share the port")
     batch_lines: int = Field(10_000, ge=1, description="lines that are processed as one batch at most")
     queue_lines: int = Field(50_000, ge=1, description="lines that may wait per source before requests get 429")

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -16,6 +16,7 @@ from service.api import (
     health,
     incidents,
     ingest,
+    login,
     loki,
     models,
     mutes,
@@ -26,16 +27,20 @@ from service.api import (
     verdicts,
 )
 from service.api.declared import refusals
+from service.api.headers import SecurityHeaders, told
 from service.api.measure import RequestMetrics
 from service.api.origin import own_page
+from service.api.page import wants_html
 from service.api.stream import IncidentFeed
 from service.core import Core
-from service.errors import http_status
+from service.errors import NoKey, http_status
 from service.intake.routing import Routing
 from service.listen.listeners import Listeners
 from service.page.page import Page
 
-ROUTERS = (page, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, mutes, notifications, health)
+ROUTERS = (
+    page, login, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, mutes, notifications, health,
+)  # fmt: skip
 BY_HAND = (feedback, sources, models, mutes, notifications)
 """What people change: browsers may for nobody but our own page."""
 
@@ -68,20 +73,28 @@ def create_app(core: Core) -> FastAPI:
         app.include_router(
             module.router,
             dependencies=[Depends(own_page)] if by_hand else [],
-            responses=refusals(422, 503, *((400, 403, 415) if by_hand else ())),
+            responses=refusals(401, 403, 422, 429, 503, *((400, 408, 413, 415) if by_hand else ())),
         )
     app.add_exception_handler(TocsinError, _tocsin_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _fault)
     app.add_middleware(RequestMetrics, metrics=core.metrics)
+    app.add_middleware(SecurityHeaders)
     return app
 
 
-async def _tocsin_error(_request: Request, error: Exception) -> Response:
+async def _tocsin_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, TocsinError)
     status, retry_after_s = http_status(error)
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    if isinstance(error, NoKey):
+        if request.method == "GET" and wants_html(request.scope):
+            query = f"?{request.url.query}" if request.url.query else ""
+            return RedirectResponse(login.address(request.url.path + query), 303)
+        # Not Basic: a browser would ask by a window of its own, and send what it is told to every page's requests.
+        headers["WWW-Authenticate"] = 'Bearer realm="tocsin"'
     return JSONResponse({"error": str(error)}, status, headers)
 
 
@@ -89,6 +102,13 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     """What the framework refuses by itself (no such call, no JSON), in the words of all other refusals."""
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _fault(_request: Request, _error: Exception) -> Response:
+    """A fault of ours, which is in the log: no middleware sees this answer."""
+    response = JSONResponse({"error": "a fault of the service; its log says more"}, 500)
+    told(response.headers)
+    return response
 
 
 async def _gone(_request: Request, _error: Exception) -> Response:

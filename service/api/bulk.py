@@ -11,16 +11,29 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Path, Request, Response
 
+from models.errors import TocsinError
 from service.api.body import BodyError, decompressed
 from service.api.declared import TEXT, Responses, spoken
 from service.api.declared import body as described
 from service.api.delivery import NamedSource, RoutingDependency, content_type, deliver, off_loop
 from service.api.dependencies import CoreDependency
-from service.api.ingest import read_body
+from service.api.guarded import CallerDependency, Intake, Open
+from service.api.reading import read_body
+from service.errors import http_status
 from service.intake import bulk
 from service.intake.entry import Refused
 
-router = APIRouter(tags=["intake"])
+
+class _Spoken(Intake):
+    """Refuses as Elasticsearch does, so that its clients know what to do."""
+
+    def spoken(self, request: Request, error: TocsinError) -> Response:
+        status, retry_after_s = http_status(error)
+        return _error(status, REFUSALS.get(status, "illegal_argument_exception"), str(error), retry_after_s)
+
+
+router = APIRouter(tags=["intake"], route_class=Open)
+"""What clients ask before they send is the same for everybody, and says nothing of anybody's logs."""
 
 PRODUCT = {"X-Elastic-Product": "Elasticsearch"}
 """Elasticsearch's own clients refuse an answer without it."""
@@ -32,23 +45,28 @@ BODY_TYPES = (
 )
 VERSION = "9.99.0"
 """Of the calls that are answered here: Beats refuse to talk to a server that is older than they are."""
-REFUSALS = {413: "content_too_large", 429: "es_rejected_execution_exception", 503: "unavailable_shards_exception"}
+REFUSALS = {
+    401: "security_exception",
+    403: "security_exception",
+    413: "content_too_large",
+    429: "es_rejected_execution_exception",
+    503: "unavailable_shards_exception",
+}
 
 Name = Annotated[str, Path(max_length=255)]
 
 _ACTIONS = described(dict.fromkeys(BODY_TYPES, TEXT))
-_REFUSED: Responses = spoken({"application/json": {"type": "object"}}, 400, 404, 406, 408, 413, 415, 422, 429, 503)
+_REFUSED: Responses = spoken(
+    {"application/json": {"type": "object"}}, 400, 401, 403, 404, 406, 408, 413, 415, 422, 429, 503
+)
 
 
-@router.post("/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
-@router.put("/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
-@router.post("/{index}/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
-@router.put("/{index}/_bulk", openapi_extra=_ACTIONS, responses=_REFUSED)
 async def take(
     request: Request,
     core: CoreDependency,
     routing: RoutingDependency,
     named: NamedSource,
+    caller: CallerDependency,
 ) -> Response:
     """Judge documents (NDJSON of actions and documents; gzip if wanted) and answer for each whether it was taken."""
     began = time.perf_counter()
@@ -66,13 +84,22 @@ async def take(
         return _error(error.status, REFUSALS.get(error.status, "illegal_argument_exception"), str(error))
     if not taken.items:
         return _error(400, "parse_exception", "request body is required")
-    failures = await deliver(core, routing, taken.decoded, body, named=named, usual=bulk.USUAL_NAMES, whole=False)
+    failures = await deliver(
+        core, caller, routing, taken.decoded, body, named=named, usual=bulk.USUAL_NAMES, whole=False
+    )
     if len(failures) == len(taken.items) and all(failure.passes for failure in failures.values()):
         first = failures[0]
         return _error(first.status, REFUSALS[first.status], first.error, first.retry_after_s)
     failed = {place: (failure.status, failure.error) for place, failure in failures.items()}
     took_ms = round((time.perf_counter() - began) * 1_000)
     return _answer(await off_loop(len(body), bulk.encode_answer, taken.items, failed, took_ms, f"{uuid.uuid4().hex}-"))
+
+
+for path in ("/_bulk", "/{index}/_bulk"):
+    for method in ("POST", "PUT"):
+        router.add_api_route(
+            path, take, methods=[method], route_class_override=_Spoken, openapi_extra=_ACTIONS, responses=_REFUSED
+        )
 
 
 @router.get("/")

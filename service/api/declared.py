@@ -13,7 +13,8 @@ Responses = dict[int | str, dict[str, Any]]
 
 REASONS = {
     400: "The request cannot be read",
-    403: "A browser sends it for a page of another site",
+    401: "An API key is needed, and none came that lets in",
+    403: "The API key is not for that, or a browser sends it for a page of another site",
     404: "There is none of that name",
     406: "The body's media type is not known",
     408: "The body did not come in time",

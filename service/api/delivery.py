@@ -14,8 +14,10 @@ import orjson
 from fastapi import Depends, Header, Query, Request
 
 from models.errors import StateError, TocsinError
+from service.access.caller import Caller
+from service.access.gate import Gate
 from service.core import Core
-from service.errors import Conflict, QueueFull, Unavailable, UnknownSource, http_status
+from service.errors import Conflict, NotAllowed, QueueFull, Unavailable, UnknownSource, http_status
 from service.intake.entry import Decoded, Entry
 from service.intake.request import build
 from service.intake.routing import Routing
@@ -28,13 +30,14 @@ MAX_SOURCES = 64
 IN_LINE_BYTES = 64 * 1024
 """Smaller bodies are decoded where they came in; a thread would take longer than they do."""
 ERRORS_SHOWN = 3
-BAD, UNKNOWN, BUSY, AWAY = 400, 404, 429, 503
+BAD, NOT_ALLOWED, UNKNOWN, BUSY, AWAY = 400, 403, 404, 429, 503
 RETRY_AFTER_S = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an entry was not taken: ``status`` 400 wrong, 404 no such source, 429 too much waits, 503 not now."""
+    """Why an entry was not taken: ``status`` 400 wrong, 403 not for this caller, 404 no such source, 429 too much
+    waits, 503 not now."""
 
     status: int
     error: str
@@ -76,6 +79,7 @@ async def off_loop(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.k
 
 async def deliver(
     core: Core,
+    caller: Caller,
     routing: Routing,
     decoded: Decoded,
     body: bytes,
@@ -88,10 +92,15 @@ async def deliver(
 
     ``named`` and ``usual`` as for ``Routing.divide``. ``whole``: the client can only try the whole body again. Then a
     body for several sources goes under its own hash, so that those that took it the first time answer the same again.
+
+    Raises TooFast where the caller sends too much, NotAllowed where all of it is for sources that they may not see.
     """
+    core.gate.charge(caller, decoded.received)
     by_source = await off_loop(len(body), routing.divide, decoded, named, usual)
     failures = {index: Failure(BAD, error) for index, error in decoded.errors.items()}
     digest = hashlib.sha256(body).digest() if whole and len(by_source) > 1 else None
+    if caller.limited:
+        _withhold(core.gate, caller, by_source, failures)
     taken = list(by_source.items())[:MAX_SOURCES]
     for _, entries in list(by_source.items())[MAX_SOURCES:]:
         excess = Failure(BAD, f"names more than {MAX_SOURCES} sources in one request; map them to fewer")
@@ -105,6 +114,21 @@ async def deliver(
             raise result
         failures.update(result)
     return dict(sorted(failures.items()))
+
+
+def _withhold(gate: Gate, caller: Caller, by_source: dict[str, list[Entry]], failures: dict[int, Failure]) -> None:
+    """Take out what is for sources that the caller may not see. Raises NotAllowed where nothing else is there."""
+    foreign = [source for source in by_source if not caller.sees(source)]
+    for source in foreign:
+        try:
+            gate.check_source(caller, source)
+        except NotAllowed as error:
+            if len(foreign) == len(by_source) and not failures:
+                raise
+            refused = Failure(NOT_ALLOWED, str(error))
+        failures.update((entry.index, refused) for entry in by_source[source])
+    for source in foreign:
+        del by_source[source]
 
 
 def summary(failures: Mapping[int, Failure], received: int) -> str:

@@ -1,57 +1,26 @@
 """``POST``, ``GET`` and ``DELETE /feedback``: what people say of incidents."""
 
-import contextlib
-import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from models.rules import Scope
+from service.api.asking import NOBODY, Asker, Author, prose
 from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
+from service.api.guarded import Answered, CallerDependency
 from service.incidents.feedback import Said
-from service.incidents.seconds import NOBODY as NOBODY
 
-router = APIRouter(tags=["feedback"])
+router = APIRouter(tags=["feedback"], route_class=Answered)
 
 LONGEST_RULE_S = 366 * 86_400.0
 
 
-def _plain(text: str) -> str:
-    """A name as it can be shown and logged: no control characters, not blank."""
-    name = text.strip()
-    if not name or any(unicodedata.category(letter).startswith("C") for letter in name):
-        raise ValueError("a name holds letters that can be seen")
-    return name
-
-
-def _named(text: str | None) -> str | None:
-    """An author's name as a header brings it: servers hand over UTF-8 as if it were Latin-1."""
-    if text is None:
-        return None
-    with contextlib.suppress(UnicodeError):
-        text = text.encode("latin-1").decode("utf-8")
-    return _plain(text)
-
-
-def prose(text: str | None) -> str | None:
-    """A note as it can be shown and logged: no control characters but line ends and tabs."""
-    if text is not None and any(
-        unicodedata.category(letter).startswith("C") and letter not in "\n\t" for letter in text
-    ):
-        raise ValueError("a note holds no control characters")
-    return text
-
-
-Author = Annotated[str, Field(max_length=100), AfterValidator(_plain)]
-AuthorHeader = Annotated[str | None, Header(alias="X-Tocsin-Author", max_length=100), AfterValidator(_named)]
-
-
 class Feedback(BaseModel):
-    """An answer to an incident, or an anomaly that was missed. ``scope`` and ``expires_in_s`` are a false alarm's; the
-    header ``X-Tocsin-Author`` goes before ``author``, so that a proxy which knows who asks has the last word."""
+    """An answer to an incident, or an anomaly that was missed. ``scope`` and ``expires_in_s`` are a false alarm's; who
+    an API key or the header ``X-Tocsin-Author`` names goes before ``author``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,20 +49,23 @@ class Feedback(BaseModel):
 
 
 @router.post("/feedback", status_code=201, responses=refusals(404, 409, 410, 429))
-async def give(given: Feedback, core: CoreDependency, author: AuthorHeader = None) -> dict[str, Any]:
+async def give(given: Feedback, core: CoreDependency, caller: CallerDependency, asker: Asker) -> dict[str, Any]:
     """Answer: a false alarm is silent from the next line on, in every replica; what is called real, or was missed, no
     later answer may silence."""
     said = Said(
-        author=author or given.author or NOBODY, note=given.note, scope=given.scope, expires_in_s=given.expires_in_s
+        author=asker or given.author or NOBODY, note=given.note, scope=given.scope, expires_in_s=given.expires_in_s
     )
     desk = core.desk.feedback
     if given.label == "missed":
         assert given.source is not None
         assert given.session is not None
         assert given.at is not None
+        core.gate.check_source(caller, given.source)
         at = given.at if given.at.tzinfo else given.at.replace(tzinfo=UTC)
         return await desk.missed(given.source, given.session, at.timestamp(), said)
     assert given.incident is not None
+    if caller.limited:
+        await core.desk.get(given.incident, caller.view)
     answer = desk.false_alarm if given.label == "false_positive" else desk.real
     return await answer(given.incident, said)
 
@@ -101,30 +73,33 @@ async def give(given: Feedback, core: CoreDependency, author: AuthorHeader = Non
 @router.get("/feedback")
 async def list_feedback(
     core: CoreDependency,
+    caller: CallerDependency,
     source: Annotated[str | None, Query(max_length=64)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> dict[str, Any]:
     """Feedback, newest first; with each rule how many verdicts it silenced, and whether it is in force."""
-    return await core.desk.feedback.newest(source, limit)
+    return await core.desk.feedback.newest(source, limit, caller.view)
 
 
 @router.get("/feedback/audit")
-async def list_audit(core: CoreDependency, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> dict[str, Any]:
+async def list_audit(
+    core: CoreDependency, caller: CallerDependency, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> dict[str, Any]:
     """What was given, refused and undone, by whom, newest first."""
-    return await core.desk.feedback.audit(limit)
+    return await core.desk.feedback.audit(limit, caller.view)
 
 
 @router.delete("/feedback/{feedback_id}", responses=refusals(404, 409, 429))
 async def undo(
-    core: CoreDependency, feedback_id: Annotated[str, Path(max_length=64)], by: AuthorHeader = None
+    core: CoreDependency, caller: CallerDependency, by: Asker, feedback_id: Annotated[str, Path(max_length=64)]
 ) -> dict[str, Any]:
     """Take feedback back: what it silenced rings again from the next line on."""
-    return await core.desk.feedback.undoing.undo(feedback_id, by or NOBODY)
+    return await core.desk.feedback.undoing.undo(feedback_id, by or NOBODY, caller.view)
 
 
 @router.delete("/feedback", responses=refusals(404, 409, 429))
 async def undo_author(
-    core: CoreDependency, author: Annotated[str, Query(max_length=100)], by: AuthorHeader = None
+    core: CoreDependency, caller: CallerDependency, by: Asker, author: Annotated[str, Query(max_length=100)]
 ) -> dict[str, Any]:
     """Take back all that one author gave."""
-    return await core.desk.feedback.undoing.undo_author(author.strip(), by or NOBODY)
+    return await core.desk.feedback.undoing.undo_author(author.strip(), by or NOBODY, caller.view)

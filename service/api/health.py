@@ -2,13 +2,22 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.access.caller import ANYBODY, Caller
 from service.api.dependencies import CoreDependency
+from service.api.guarded import CallerDependency, Guarded, Open, login_of
+from service.core import Core
+from service.errors import Unavailable
+from service.exposition import of_sources
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=Open)
+
+
+class _Metrics(Guarded):
+    look = "metrics"
 
 
 @router.get("/healthz")
@@ -18,13 +27,32 @@ async def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", responses={503: {"description": "The same, where lines cannot be judged now"}})
-async def readyz(core: CoreDependency) -> JSONResponse:
-    """200 where lines can be judged, else 503 with the reasons; always with versions and provider."""
+async def readyz(request: Request, core: CoreDependency) -> JSONResponse:
+    """200 where lines can be judged, else 503; with reasons, versions and provider for whoever may read."""
     report: dict[str, Any] = await core.readiness()
-    return JSONResponse(report, 200 if report["ready"] else 503)
+    status = 200 if report["ready"] else 503
+    caller = await _known(request, core)
+    if caller is None or not caller.may("read"):
+        return JSONResponse({"ready": report["ready"]}, status)
+    for part in ("sources", "problems"):
+        report[part] = {name: told for name, told in report[part].items() if caller.sees(name)}
+    return JSONResponse(report, status)
 
 
-@router.get("/metrics", include_in_schema=False)
-async def metrics(core: CoreDependency) -> Response:
+async def metrics(core: CoreDependency, caller: CallerDependency) -> Response:
     """Prometheus' text format."""
-    return Response(core.exposition(), media_type=CONTENT_TYPE_LATEST)
+    exposition = core.exposition()
+    if caller.limited:
+        exposition = of_sources(exposition, caller.sees)
+    return Response(exposition, media_type=CONTENT_TYPE_LATEST)
+
+
+router.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=False, route_class_override=_Metrics)
+
+
+async def _known(request: Request, core: Core) -> Caller | None:
+    """Who asks; None: nobody who is known."""
+    try:
+        return await core.gate.known(request.headers, login_of(request)) if core.gate.asks else ANYBODY
+    except Unavailable:
+        return None

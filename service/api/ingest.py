@@ -1,6 +1,5 @@
 """``POST /ingest``: lines in, verdicts out."""
 
-import asyncio
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -11,10 +10,12 @@ from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, read_request
 from service.api.declared import TEXT, refusals
 from service.api.declared import body as described
 from service.api.dependencies import CoreDependency
+from service.api.guarded import CallerDependency, Intake
+from service.api.reading import read_body
 from service.errors import WrongValue
 from service.pipeline.answer import Wanted
 
-router = APIRouter(tags=["ingest"])
+router = APIRouter(tags=["ingest"], route_class=Intake)
 
 MAX_KEY_LENGTH = 200
 
@@ -50,6 +51,7 @@ _BATCH: dict[str, Any] = {
 async def ingest(
     request: Request,
     core: CoreDependency,
+    caller: CallerDependency,
     source: Annotated[str | None, Query(max_length=64, description="source, where the body does not name it")] = None,
     wait: Annotated[bool, Query(description="true answers with verdicts")] = True,
     verdicts: Annotated[Literal["all", "anomalous", "none"], Query(description="which verdicts to send back")] = "all",
@@ -74,27 +76,8 @@ async def ingest(
         return JSONResponse({"error": str(error)}, error.status)
     if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):
         raise WrongValue("Idempotency-Key must be printable text; leave the header out where there is none")
+    core.gate.check_source(caller, decoded.source)
+    core.gate.charge(caller, decoded.received)
     wanted: Wanted = verdicts
     answer = await core.ingest(replace(decoded, backfill=mode == "backfill"), body, wanted, idempotency_key)
     return Response(answer.body, answer.status, media_type="application/json")
-
-
-async def read_body(request: Request, limit: int, within_s: float) -> bytes:
-    """The body, refused as soon as it is over the limit rather than once it has all arrived. Raises BodyError: 413, and
-    408 where it has not come within ``within_s`` seconds."""
-    announced = request.headers.get("content-length", "")
-    too_large = BodyError(413, f"the body is over {limit} bytes; send smaller batches")
-    if announced.isdigit() and int(announced) > limit:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(within_s):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise too_large
-                chunks.append(chunk)
-    except TimeoutError:
-        raise BodyError(408, f"the body did not come within {within_s:g} s; send smaller batches") from None
-    return b"".join(chunks)

@@ -16,11 +16,12 @@ from service.api.delivery import (
     summary,
 )
 from service.api.dependencies import CoreDependency
-from service.api.ingest import read_body
+from service.api.guarded import CallerDependency, Intake
+from service.api.reading import read_body
 from service.intake import loki
 from service.intake.entry import Decoded, Refused
 
-router = APIRouter(tags=["intake"])
+router = APIRouter(tags=["intake"], route_class=Intake)
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
@@ -31,7 +32,9 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
     openapi_extra=described({JSON: {"type": "object"}, PROTOBUF: BINARY}),
     responses=spoken({"text/plain": TEXT}, 400, 404, 408, 413, 422, 429, 503),
 )
-async def push(request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource) -> Response:
+async def push(
+    request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource, caller: CallerDependency
+) -> Response:
     """Judge log lines (JSON, gzip if wanted; or snappy protobuf). 204; 400 names the entries that were not taken,
     as Loki does: the others were."""
     settings = core.settings
@@ -49,7 +52,7 @@ async def push(request: Request, core: CoreDependency, routing: RoutingDependenc
         # Loki says 400 also of an encoding that it does not know.
         return PlainTextResponse(f"{error}\n", 400 if error.status == 415 else error.status)
     received = decoded.received
-    failures = await deliver(core, routing, decoded, body, named=named, usual=loki.USUAL_NAMES, whole=True)
+    failures = await deliver(core, caller, routing, decoded, body, named=named, usual=loki.USUAL_NAMES, whole=True)
     passing = first_passing(failures)
     if passing is not None:
         headers = {"Retry-After": str(passing.retry_after_s)}

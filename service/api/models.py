@@ -6,11 +6,17 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.spool.reader import LIMIT
+from service.api.asking import NOBODY, Asker
 from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
-from service.api.feedback import NOBODY, AuthorHeader
+from service.api.guarded import CallerDependency, Guarded
 
-router = APIRouter(tags=["models"])
+
+class _OfSource(Guarded):
+    look, source = "read", "source"
+
+
+router = APIRouter(tags=["models"], route_class=_OfSource)
 
 Version = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -33,24 +39,20 @@ class Rollback(BaseModel):
 
 
 @router.get("/models")
-async def list_models(core: CoreDependency) -> dict[str, Any]:
+async def list_models(core: CoreDependency, caller: CallerDependency) -> dict[str, Any]:
     """Versions of each source with parents and gates, which one is live, and which one this replica judges by."""
-    return {"models": await core.sources.versions()}
+    return {"models": [one for one in await core.sources.versions() if caller.sees(one["source"])]}
 
 
 @router.post("/models/{source}/activate", responses=refusals(404, 409))
-async def activate(
-    source: str, activation: Activation, core: CoreDependency, by: AuthorHeader = None
-) -> dict[str, Any]:
+async def activate(source: str, activation: Activation, core: CoreDependency, by: Asker) -> dict[str, Any]:
     """Make a version live: 409 where another template tree or session rule would need ``reset_sessions``, or where its
     gate rejected it."""
     return await core.sources.activate(source, activation.version, activation.reset_sessions, by or NOBODY)
 
 
 @router.post("/models/{source}/rollback", responses=refusals(404, 409))
-async def rollback(
-    source: str, core: CoreDependency, wanted: Rollback | None = None, by: AuthorHeader = None
-) -> dict[str, Any]:
+async def rollback(source: str, core: CoreDependency, by: Asker, wanted: Rollback | None = None) -> dict[str, Any]:
     """Make the version live that was before the live one: 409 where there was none, or as for ``activate``."""
     return await core.sources.rollback(source, wanted is not None and wanted.reset_sessions, by or NOBODY)
 

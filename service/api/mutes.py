@@ -6,19 +6,25 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.api.asking import NOBODY, Asker, Author, prose
 from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
-from service.api.feedback import NOBODY, Author, AuthorHeader, prose
+from service.api.guarded import Guarded
 from service.state.mutes import Kind
 
-router = APIRouter(tags=["mutes"])
+
+class _OfSource(Guarded):
+    look, change, source = "read", "feedback", "name"
+
+
+router = APIRouter(tags=["mutes"], route_class=_OfSource)
 
 Name = Annotated[str, Path(max_length=64)]
 
 
 class Given(BaseModel):
-    """A window or a marker. Times are ISO 8601 (UTC where they name no zone) or seconds since the epoch. The header
-    ``X-Tocsin-Author`` goes before ``author``."""
+    """A window or a marker. Times are ISO 8601 (UTC where they name no zone) or seconds since the epoch. Who an
+    API key or ``X-Tocsin-Author`` names goes before ``author``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,9 +36,9 @@ class Given(BaseModel):
 
 
 @router.post("/sources/{name}/mutes", status_code=201, responses=refusals(404, 409))
-async def mute(name: Name, given: Given, core: CoreDependency, author: AuthorHeader = None) -> dict[str, Any]:
+async def mute(name: Name, given: Given, core: CoreDependency, asker: Asker) -> dict[str, Any]:
     """Tell nobody of what a source raises for a while; or mark a deploy."""
-    by = author or given.author or NOBODY
+    by = asker or given.author or NOBODY
     start, until = _seconds(given.start), _seconds(given.until)
     return await core.desk.mutes.add(name, given.kind, start, until, given.reason, by)
 

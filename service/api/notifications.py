@@ -7,8 +7,14 @@ from fastapi.responses import JSONResponse
 
 from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
+from service.api.guarded import Guarded
 
-router = APIRouter(tags=["notifications"])
+
+class _Notifiers(Guarded):
+    look, whole = "read", True
+
+
+router = APIRouter(tags=["notifications"], route_class=_Notifiers)
 
 Name = Annotated[str, Path(max_length=64)]
 Notifier = Annotated[str | None, Query(max_length=64, description="one notifier; all where it is left out")]

@@ -16,19 +16,24 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 async def own_page(request: Request) -> None:
     """Raises ForeignPage for what another site's page sends, NotJson for what a form could have sent."""
-    if request.method in SAFE:
+    if request.method in SAFE or not check_origin(request):
         return
+    kind = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if request.method != "DELETE" and kind != "application/json":
+        raise NotJson("send it as application/json")
+
+
+def check_origin(request: Request) -> bool:
+    """Whether a browser sends it. Raises ForeignPage where that does so for another site's page."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site is None and origin is None:
-        return
+        return False
     if site is not None:
         if site not in ("same-origin", "none"):
             raise ForeignPage("a page of another site must not change anything here")
     elif origin is not None and _host(origin) not in _own_hosts(request):
         raise ForeignPage(f"a page of {origin[:100]!r} must not change anything here; a proxy must keep Host as it is")
-    kind = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
-    if request.method != "DELETE" and kind != "application/json":
-        raise NotJson("send it as application/json")
+    return True
 
 
 def _host(origin: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
+from models.errors import TocsinError
 from service.api.body import BodyError, decompressed
 from service.api.declared import BINARY, spoken
 from service.api.declared import body as described
@@ -15,11 +16,23 @@ from service.api.delivery import (
     summary,
 )
 from service.api.dependencies import CoreDependency
-from service.api.ingest import read_body
+from service.api.guarded import CallerDependency, Intake
+from service.api.reading import read_body
+from service.errors import http_status
 from service.intake import otlp
 from service.intake.entry import Refused
 
-router = APIRouter(tags=["intake"])
+
+class _Spoken(Intake):
+    """Refuses as OTLP does."""
+
+    def spoken(self, request: Request, error: TocsinError) -> Response:
+        status, retry_after_s = http_status(error)
+        as_json = content_type(request) != PROTOBUF
+        return _refusal(status, str(error), as_json=as_json, retry_after_s=retry_after_s)
+
+
+router = APIRouter(tags=["intake"], route_class=_Spoken)
 
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 
@@ -27,9 +40,13 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
 @router.post(
     "/v1/logs",
     openapi_extra=described({JSON: {"type": "object"}, PROTOBUF: BINARY}),
-    responses=spoken({JSON: {"type": "object"}, PROTOBUF: BINARY}, 200, 400, 404, 408, 413, 415, 422, 429, 503),
+    responses=spoken(
+        {JSON: {"type": "object"}, PROTOBUF: BINARY}, 200, 400, 401, 403, 404, 408, 413, 415, 422, 429, 503
+    ),
 )
-async def logs(request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource) -> Response:
+async def logs(
+    request: Request, core: CoreDependency, routing: RoutingDependency, named: NamedSource, caller: CallerDependency
+) -> Response:
     """Judge log records (protobuf or JSON; gzip if wanted). Records that cannot be taken make a partial success."""
     kind = content_type(request)
     as_json = kind != PROTOBUF
@@ -44,7 +61,7 @@ async def logs(request: Request, core: CoreDependency, routing: RoutingDependenc
     except (BodyError, Refused) as error:
         return _refusal(error.status, str(error), as_json=as_json)
     received = decoded.received
-    failures = await deliver(core, routing, decoded, body, named=named, usual=otlp.USUAL_NAMES, whole=True)
+    failures = await deliver(core, caller, routing, decoded, body, named=named, usual=otlp.USUAL_NAMES, whole=True)
     passing = first_passing(failures)
     if passing is not None:
         return _refusal(passing.status, passing.error, as_json=as_json, retry_after_s=passing.retry_after_s)

@@ -10,43 +10,38 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from fastapi.routing import APIRoute
 from starlette.routing import Match
 from starlette.types import Scope
 
+from service.api.guarded import CallerDependency, Open, Shown
+from service.api.headers import PAGE_POLICY
 from service.errors import NotFound
 from service.page.page import Page
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    # Not "no-referrer": browsers would then send "Origin: null" with what the page itself posts.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
+HEADERS = {"Content-Security-Policy": PAGE_POLICY}
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
 
-class BrowserRoute(APIRoute):
+class BrowserRoute(Shown):
     """A route for whoever asks for HTML: shippers ask for the same address, and get what they expect."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child = super().matches(scope)
-        if match is not Match.NONE and not _wants_html(scope):
+        if match is not Match.NONE and not wants_html(scope):
             return Match.NONE, {}
         return match, child
 
 
-def _wants_html(scope: Scope) -> bool:
+def wants_html(scope: Scope) -> bool:
     accepted = (value for name, value in scope.get("headers", ()) if name == b"accept")
     return any(b"text/html" in value.lower() for value in accepted)
 
 
-router = APIRouter(include_in_schema=False)
+class _OfSource(Shown):
+    source = "name"
+
+
+router = APIRouter(include_in_schema=False, route_class=Shown)
 
 
 async def _page(request: Request) -> Page:
@@ -64,12 +59,13 @@ Cursor = Annotated[str, Query(max_length=200)]
 
 async def home(
     page: PageDependency,
+    caller: CallerDependency,
     source: Filter = "",
     state: State = "",
     cursor: Cursor = "",
 ) -> Response:
     """Incidents, newest first."""
-    return _html(await page.incidents(source, state, cursor))
+    return _html(await page.incidents(caller, source, state, cursor))
 
 
 router.add_api_route("/", home, methods=["GET"], route_class_override=BrowserRoute)
@@ -78,57 +74,63 @@ router.add_api_route("/", home, methods=["GET"], route_class_override=BrowserRou
 @router.get("/page/incidents")
 async def rows(
     page: PageDependency,
+    caller: CallerDependency,
     source: Filter = "",
     state: State = "",
     cursor: Cursor = "",
 ) -> Response:
     """The rows of the list alone."""
-    return _html(await page.rows(source, state, cursor))
+    return _html(await page.rows(caller, source, state, cursor))
 
 
 @router.get("/page/incidents/{incident}")
-async def incident(page: PageDependency, incident: Incident) -> Response:
+async def incident(page: PageDependency, caller: CallerDependency, incident: Incident) -> Response:
     """One incident."""
-    return _html(await page.incident(incident))
+    return _html(await page.incident(caller, incident))
 
 
 @router.get("/page/incidents/{incident}/answer")
-async def answer(page: PageDependency, incident: Incident) -> Response:
+async def answer(page: PageDependency, caller: CallerDependency, incident: Incident) -> Response:
     """What answers to an incident would do, and those that it has."""
-    return _html(await page.answer(incident))
+    return _html(await page.answer(caller, incident))
 
 
 @router.get("/page/sources")
-async def sources(page: PageDependency) -> Response:
+async def sources(page: PageDependency, caller: CallerDependency) -> Response:
     """Sources."""
-    return _html(await page.sources())
+    return _html(await page.sources(caller))
 
 
-@router.get("/page/sources/{name}")
-async def templates(page: PageDependency, name: Name, find: Annotated[str, Query(max_length=200)] = "") -> Response:
+async def templates(
+    page: PageDependency, caller: CallerDependency, name: Name, find: Annotated[str, Query(max_length=200)] = ""
+) -> Response:
     """Templates of a source that hold a text."""
-    return _html(await page.templates(name, find))
+    return _html(await page.templates(caller, name, find))
+
+
+router.add_api_route("/page/sources/{name}", templates, methods=["GET"], route_class_override=_OfSource)
 
 
 @router.get("/page/versions")
-async def versions(page: PageDependency) -> Response:
+async def versions(page: PageDependency, caller: CallerDependency) -> Response:
     """Versions of every source."""
-    return _html(await page.versions())
+    return _html(await page.versions(caller))
 
 
-@router.get("/page/versions/{name}/{version}")
-async def changes(page: PageDependency, name: Name, version: Name) -> Response:
+async def changes(page: PageDependency, caller: CallerDependency, name: Name, version: Name) -> Response:
     """What a version would change."""
-    return _html(await page.changes(name, version))
+    return _html(await page.changes(caller, name, version))
+
+
+router.add_api_route("/page/versions/{name}/{version}", changes, methods=["GET"], route_class_override=_OfSource)
 
 
 @router.get("/page/traffic")
-async def traffic(page: PageDependency) -> Response:
+async def traffic(page: PageDependency, caller: CallerDependency) -> Response:
     """Charts of throughput and alerts."""
-    return _html(await page.traffic())
+    return _html(await page.traffic(caller))
 
 
-@router.get("/page/static/{name}")
 async def static(request: Request, name: Name) -> Response:
     """Scripts, styles and the icon."""
     found = _files().get(name)
@@ -139,6 +141,9 @@ async def static(request: Request, name: Name) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=TYPES[name.rsplit(".", 1)[-1]], headers=headers)
+
+
+router.add_api_route("/page/static/{name}", static, methods=["GET"], route_class_override=Open)
 
 
 @cache
@@ -154,4 +159,4 @@ def _files() -> Mapping[str, tuple[bytes, str]]:
 
 def _html(shown: tuple[int, str]) -> Response:
     status, html = shown
-    return HTMLResponse(html, status, {**HEADERS, "Cache-Control": "no-store"})
+    return HTMLResponse(html, status, HEADERS)

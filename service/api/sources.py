@@ -6,16 +6,22 @@ from fastapi import APIRouter, Body, Path
 
 from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
+from service.api.guarded import CallerDependency, Guarded
 
-router = APIRouter(tags=["sources"])
+
+class _OfSource(Guarded):
+    look, source = "read", "name"
+
+
+router = APIRouter(tags=["sources"], route_class=_OfSource)
 
 Name = Annotated[str, Path(max_length=64)]
 
 
 @router.get("/sources")
-async def list_sources(core: CoreDependency) -> dict[str, Any]:
+async def list_sources(core: CoreDependency, caller: CallerDependency) -> dict[str, Any]:
     """Every source with its configuration, live version and number of templates."""
-    return {"sources": await core.sources.configurations()}
+    return {"sources": [one for one in await core.sources.configurations() if caller.sees(one["name"])]}
 
 
 @router.put("/sources/{name}", responses=refusals(409))

@@ -12,6 +12,7 @@ import orjson
 import uvicorn
 
 from models.errors import TocsinError
+from service.access.caller import Sees
 from service.core import Core
 from service.errors import Unavailable
 from service.state.sightings import WATCHED, Sighting, glance
@@ -31,10 +32,11 @@ HEARTBEAT = b": still here\n\n"
 
 
 class Follower:
-    """One open stream, of one ``source`` or ``state`` where they are given."""
+    """One open stream, of one ``source`` or ``state`` where they are given, and of sources that its reader may see."""
 
-    def __init__(self, source: str | None, state: str | None) -> None:
+    def __init__(self, source: str | None, state: str | None, sees: Sees | None = None) -> None:
         self._source = source
+        self._sees = sees
         self._state = state
         self._waiting: asyncio.Queue[bytes | None] = asyncio.Queue(WAITING + 1)
         self.over = False
@@ -42,6 +44,8 @@ class Follower:
     def tell(self, incident: dict[str, Any]) -> None:
         """Let it know of an incident, as ``GET /incidents`` tells one."""
         if self._source not in (None, incident["source"]) or self._state not in (None, incident["state"]):
+            return
+        if self._sees is not None and not self._sees(incident["source"]):
             return
         if self._waiting.qsize() >= WAITING:
             self.end()
@@ -78,13 +82,14 @@ class IncidentFeed:
         """How many streams are open."""
         return len(self._followers)
 
-    def follow(self, source: str | None, state: str | None) -> AsyncIterator[bytes]:
-        """A stream of incidents. Raises Unavailable where there are too many, or the service is stopping."""
+    def follow(self, source: str | None, state: str | None, sees: Sees | None = None) -> AsyncIterator[bytes]:
+        """A stream of incidents, of sources that somebody may see. Raises Unavailable where there are too many, or the
+        service is stopping."""
         if self._closed or _told_to_stop():
             raise Unavailable("the service is stopping", AGAIN_S)
         if len(self._followers) >= FOLLOWERS:
             raise Unavailable(f"{FOLLOWERS} others follow incidents here already; ask GET /incidents now and then", 60)
-        return self._events(Follower(source, state))
+        return self._events(Follower(source, state, sees))
 
     async def _events(self, follower: Follower) -> AsyncIterator[bytes]:
         """``ready`` once nothing that comes can be missed, then each incident that changes."""

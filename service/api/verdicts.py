@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query
 
 from service.api.declared import refusals
 from service.api.dependencies import CoreDependency
+from service.api.guarded import Shown
 
-router = APIRouter(tags=["verdicts"])
+router = APIRouter(tags=["verdicts"], route_class=Shown)
 
 
 @router.get("/verdicts", responses=refusals(404))

@@ -16,6 +16,7 @@ from service.cli import (
     demo,
     evaluate,
     init,
+    keys,
     learner,
     notify,
     parse,
@@ -44,6 +45,7 @@ app.command("tail")(tail.tail)
 app.command("parse")(parse.parse)
 app.command("sources")(sources.sources)
 app.add_typer(bundles.app, name="bundles")
+app.add_typer(keys.app, name="keys")
 app.add_typer(notify.app, name="notify")
 app.add_typer(datasets.app, name="datasets")
 app.command("demo")(demo.demo)

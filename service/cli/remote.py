@@ -11,6 +11,7 @@ import typer
 
 from models.errors import TocsinError
 from models.source.regex import shown
+from service.access import own
 from service.cli.show import harmless
 
 TIMEOUT_S = 300.0
@@ -28,14 +29,16 @@ class RemoteError(TocsinError):
 
 def call(url: str, method: str, path: str, body: Any = None, author: str | None = None, **query: Any) -> dict[str, Any]:
     """The service's answer. Raises RemoteError with what it says where it refuses."""
-    headers = {} if author is None else {b"X-Tocsin-Author": author.encode("utf-8")}
+    headers = {name.encode(): value.encode() for name, value in own.headers().items()}
+    if author is not None:
+        headers[b"X-Tocsin-Author"] = author.encode("utf-8")
     try:
         address = httpx.URL(url)
         if address.scheme not in ("http", "https") or not address.host:
             raise RemoteError(f"{shown(url)} is no address of a service; give one as in {HERE}")
         # A proxy of the environment does not lead to this machine.
         near = address.host in ("localhost", "127.0.0.1", "::1")
-        with httpx.Client(base_url=address, timeout=TIMEOUT_S, trust_env=not near) as client:
+        with httpx.Client(base_url=address, timeout=TIMEOUT_S, trust_env=not near, verify=own.tls()) as client:
             params = {name: value for name, value in query.items() if value is not None}
             response = client.request(method, path, json=body, headers=headers, params=params)
     except httpx.InvalidURL as error:

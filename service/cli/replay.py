@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.source.config import Source
+from service.access import own
 from service.cli.redacted import redacted, redacted_labels
 from service.cli.show import harmless, lines_of, print_json, progress
 from service.replay.batches import Ends, rounds
@@ -49,6 +50,9 @@ def replay(
     backfill: Annotated[
         bool, typer.Option("--backfill", help="It is history: incidents are stored, and nobody is told")
     ] = False,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the API key [default: TOCSIN_API_KEY, TOCSIN_API_KEY_FILE]")
+    ] = None,
     retry: Annotated[float, typer.Option(min=0.0, help="Seconds for which a busy or absent service is retried")] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON")] = False,
 ) -> None:
@@ -66,6 +70,7 @@ def replay(
     for path in logs if labels is None else [*logs, labels]:
         if not path.is_file():
             raise typer.BadParameter(f"there is no file {harmless(str(path))}")
+    brought = own.headers(api_key_file)
     lines = read_lines(logs)
     known = None if labels is None else read_labels(labels)
     ends: Ends = "last_line" if end_markers else "never"
@@ -78,6 +83,8 @@ def replay(
             compress=compress,
             backfill=backfill,
             limits=Limits(retry_s=retry),
+            headers=brought,
+            tls=own.tls(),
         )
         async with client:
             entry = await client.source(source)

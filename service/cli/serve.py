@@ -1,5 +1,6 @@
 """``tocsin serve``: the service, with its private Redis where none is named."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -13,7 +14,9 @@ from typing import Annotated
 import typer
 import uvicorn
 
-from models.errors import ConfigError
+from models.errors import ConfigError, StateError
+from service.access import declared
+from service.access.binding import OPEN_WARNING, asks_for_keys, is_loopback, refusal
 from service.api.app import create_app
 from service.core import Core
 from service.exposition import shared
@@ -21,7 +24,11 @@ from service.intake.routing import Routing
 from service.listen.listeners import check
 from service.notify.config import NotifyConfig
 from service.settings import Settings, load_settings
+from service.state import apikeys, connection
+from service.state.apikeys import ApiKey
 from service.state.embedded import EmbeddedRedis
+
+log = logging.getLogger("tocsin")
 
 
 def serve(
@@ -36,11 +43,13 @@ def serve(
     Routing.load(settings.intake_rules)
     NotifyConfig.load(settings.notify)
     check(settings)
+    declared.load(settings.api_keys_file)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
         url = settings.redis_url or stack.enter_context(EmbeddedRedis(settings.data_dir)).url
+        check_access(settings, url, config)
         if settings.workers == 1:
             run(settings, url)
             return
@@ -57,6 +66,7 @@ def serve(
             workers=settings.workers,
             log_level="warning",
             access_log=False,
+            server_header=False,
         )
 
 
@@ -67,15 +77,41 @@ def run(settings: Settings, redis_url: str) -> None:
             create_app(Core(settings, redis_url)),
             host=settings.host,
             port=settings.port,
+            timeout_graceful_shutdown=int(settings.drain_s) + 1,
             log_level="warning",
             access_log=False,
-            timeout_graceful_shutdown=int(settings.drain_s) + 1,
+            server_header=False,
         )
     )
     _collect_seldom()
     with listen(settings.host, settings.port) as listener:
-        logging.getLogger("tocsin").info("listening on http://%s:%d", *listener.getsockname()[:2])
+        log.info("listening on http://%s:%d", *listener.getsockname()[:2])
         server.run(sockets=[listener])
+
+
+def check_access(settings: Settings, redis_url: str, config: Path | None = None) -> None:
+    """Raises ConfigError where API keys are asked for and there is none, so that nobody could come in."""
+    if settings.auth == "off":
+        if not is_loopback(settings.host):
+            log.warning(OPEN_WARNING, settings.host)
+        return
+    if not asks_for_keys(settings) or declared.load(settings.api_keys_file):
+        return
+    try:
+        found = asyncio.run(_keys(redis_url))
+    except StateError as error:
+        log.warning("%s; whether there are API keys is not known yet, and nobody comes in without one", error)
+        return
+    if not found:
+        raise refusal(settings, None if config is None else str(config))
+
+
+async def _keys(redis_url: str) -> list[ApiKey]:
+    redis = await connection.connect(redis_url, attempts=1)
+    try:
+        return await apikeys.read(redis)
+    finally:
+        await redis.aclose()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -17,6 +17,7 @@ from rich.text import Text
 from models.bundles import NAME
 from models.errors import TocsinError
 from models.source.config import Source
+from service.access import own
 from service.cli.remote import HERE
 from service.cli.show import harmless, print_json
 from service.replay.client import Limits, ServiceClient
@@ -49,6 +50,9 @@ def tail(
             min=0.0, help="Seconds for which a busy or absent service is tried again [default: no end; --once: 60]"
         ),
     ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the API key [default: TOCSIN_API_KEY, TOCSIN_API_KEY_FILE]")
+    ] = None,
     compress: Annotated[bool, typer.Option("--gzip", help="Send gzip bodies")] = False,
     json: Annotated[bool, typer.Option("--json", help="At the end print what was sent as JSON")] = False,
 ) -> None:
@@ -67,6 +71,7 @@ def tail(
             raise typer.BadParameter(f"there is no file {harmless(str(path))}")
         if not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder {harmless(str(path.parent))}")
+    brought = own.headers(api_key_file)
     console = Console(stderr=True)
     sent = Sent()
     patience_s = retry if retry is not None else ONCE_RETRY_S if once else math.inf
@@ -80,7 +85,14 @@ def tail(
 
         async def run() -> None:
             client = ServiceClient(
-                url, uuid4().hex, compress=compress, wanted="none", limits=Limits(retry_s=patience_s), sleep=backoff
+                url,
+                uuid4().hex,
+                compress=compress,
+                wanted="none",
+                limits=Limits(retry_s=patience_s),
+                sleep=backoff,
+                headers=brought,
+                tls=own.tls(),
             )
             async with client:
                 config = Source.from_dict((await client.source(source))["config"])

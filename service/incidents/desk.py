@@ -23,6 +23,7 @@ from service.metrics import Metrics
 from service.pipeline.sources import Sources
 from service.settings import Settings
 from service.state import feedback, incidents, mutes
+from service.state.feedback import Sees
 from service.state.incidents import StoredIncident
 from service.state.mutes import Mute
 
@@ -48,27 +49,35 @@ class IncidentDesk:
         self.feedback = FeedbackDesk(redis, sources, metrics, settings, clock, self._find)
 
     async def page(
-        self, source: str | None, state: str | None, since: float | None, limit: int, cursor: str | None
+        self,
+        source: str | None,
+        state: str | None,
+        since: float | None,
+        limit: int,
+        cursor: str | None,
+        sees: Sees | None = None,
     ) -> dict[str, Any]:
-        """Incidents, newest first, without their explanations; ``next`` is the cursor of the next page."""
+        """Incidents of sources that somebody may see, newest first, without their explanations; ``next`` is the cursor
+        of the next page."""
         if cursor is not None and not CURSOR.fullmatch(cursor):
             raise WrongValue("cursor must be `next` of an earlier answer")
         names = [(await self._sources.get(source)).name] if source else await self._sources.names()
+        names = [name for name in names if sees is None or sees(name)]
         page = await incidents.page(self._redis, names, state, since, limit, cursor)
         windows = {name: await mutes.read(self._redis, name) for name in {one.source for one in page.incidents}}
         listed = [_marked(found, windows[found.source]) for found in page.incidents]
         return {"incidents": listed, "next": page.next}
 
-    async def get(self, incident_id: str) -> dict[str, Any]:
+    async def get(self, incident_id: str, sees: Sees | None = None) -> dict[str, Any]:
         """One incident with its explanation, the scopes under which it can be silenced, and the answers to it that wait
-        for a second author. Raises NotFound."""
-        return await self._shown(await self._find(incident_id))
+        for a second author. Raises NotFound, also where its source may not be seen."""
+        return await self._shown(await self._seen(incident_id, sees))
 
-    async def explained(self, incident_id: str) -> dict[str, Any]:
+    async def explained(self, incident_id: str, sees: Sees | None = None) -> dict[str, Any]:
         """``get``, and beside it: ``nearest``, the normal session that its own is nearest to and the difference (None
         where nothing can be compared: the version keeps no normal sessions, the template tree is another); ``similar``,
         incidents like it with what people said of them. Raises NotFound."""
-        found = await self._find(incident_id)
+        found = await self._seen(incident_id, sees)
         shown = await self._shown(found)
         return shown | {"nearest": await self._nearest(found), "similar": await self._similar(found)}
 
@@ -103,7 +112,11 @@ class IncidentDesk:
         return [{**summary(one.incident), "because": one.because, "said": said[one.incident.id]} for one in alike]
 
     async def _find(self, incident_id: str) -> StoredIncident:
-        found = await incidents.find(self._redis, await self._sources.names(), incident_id)
+        return await self._seen(incident_id, None)
+
+    async def _seen(self, incident_id: str, sees: Sees | None) -> StoredIncident:
+        names = [name for name in await self._sources.names() if sees is None or sees(name)]
+        found = await incidents.find(self._redis, names, incident_id)
         if found is None:
             raise NotFound(f"no incident {incident_id!r}; GET /incidents lists them (they are kept for 30 days)")
         return found

@@ -28,6 +28,7 @@ from service.pipeline.live import LiveSource
 from service.pipeline.sources import Sources
 from service.settings import Settings
 from service.state import feedback, incidents, rules
+from service.state.feedback import Sees
 from service.state.incidents import StoredIncident
 from service.state.rules import Standing, StoredRules
 from service.state.windows import StoredSessions
@@ -185,9 +186,10 @@ class FeedbackDesk:
         await self._write(item, case, lambda stored: guard.check_case(stored, case), rules.protect)
         return told(item)
 
-    async def newest(self, source: str | None, limit: int) -> dict[str, Any]:
-        """Feedback, newest first; of rules, how many verdicts they silenced and whether they are in force."""
-        items = await feedback.newest(self._redis, source, limit)
+    async def newest(self, source: str | None, limit: int, sees: Sees | None = None) -> dict[str, Any]:
+        """Feedback about sources that somebody may see, newest first; of rules, how many verdicts they silenced and
+        whether they are in force."""
+        items = await feedback.newest(self._redis, source, limit, sees)
         now = self._clock()
         by_source: dict[str, list[str]] = {}
         for item in items:
@@ -216,9 +218,9 @@ class FeedbackDesk:
                 found.append({"feedback": name, "author": author, **seconds.told(author, standing)})
         return found
 
-    async def audit(self, limit: int) -> dict[str, Any]:
+    async def audit(self, limit: int, sees: Sees | None = None) -> dict[str, Any]:
         """What was given, refused and undone, newest first."""
-        return {"audit": await feedback.audit_trail(self._redis, limit)}
+        return {"audit": await feedback.audit_trail(self._redis, limit, sees)}
 
     async def _admit(self, said: Said) -> float:
         """The wall clock; TooMuchFeedback where the author goes too fast."""

@@ -13,6 +13,7 @@ from service.incidents.items import entry_of, told
 from service.incidents.seconds import Seconds
 from service.pipeline.sources import Sources
 from service.state import feedback, incidents, rules
+from service.state.feedback import Sees
 from service.state.incidents import OPEN
 
 
@@ -25,17 +26,18 @@ class Undoing:
         self._seconds = seconds
         self._clock = clock
 
-    async def undo(self, feedback_id: str, author: str) -> dict[str, Any]:
-        """Take an item back with all that followed from it. Raises NotFound."""
+    async def undo(self, feedback_id: str, author: str, sees: Sees | None = None) -> dict[str, Any]:
+        """Take an item back with all that followed from it. Raises NotFound, also where its source may not be seen."""
         item = await feedback.get(self._redis, feedback_id)
-        undone = [] if item is None else await self._undo([item], author)
+        undone = [] if item is None or not _may(sees, item) else await self._undo([item], author)
         if not undone:
             raise NotFound(f"no feedback {feedback_id!r}; GET /feedback lists it")
         return undone[0]
 
-    async def undo_author(self, author: str, by: str) -> dict[str, Any]:
-        """Take back all that one author gave."""
-        undone = await self._undo(await feedback.by_author(self._redis, author), by)
+    async def undo_author(self, author: str, by: str, sees: Sees | None = None) -> dict[str, Any]:
+        """Take back all that one author gave about sources that may be seen."""
+        given = [item for item in await feedback.by_author(self._redis, author) if _may(sees, item)]
+        undone = await self._undo(given, by)
         return {"author": author, "undone": [item["id"] for item in undone]}
 
     async def _undo(self, items: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
@@ -69,3 +71,7 @@ class Undoing:
             version, others = found
             await rules.reinstate(self._redis, source, [name for name in others if name not in ids])
             await self._sources.activate(source, version, reset_sessions=False)
+
+
+def _may(sees: Sees | None, item: dict[str, Any]) -> bool:
+    return sees is None or sees(item["source"])

@@ -24,6 +24,7 @@ WITHOUT_DOCUMENT = "delete"
 MESSAGES = ("message", "log", "msg", "event.original")
 ERROR_TYPES = {
     400: "document_parsing_exception",
+    403: "security_exception",
     404: "index_not_found_exception",
     429: "es_rejected_execution_exception",
     503: "unavailable_shards_exception",

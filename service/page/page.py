@@ -10,6 +10,7 @@ from typing import Any
 
 from models.errors import TocsinError
 from models.spool.reader import LIMIT
+from service.access.caller import Caller
 from service.core import Core
 from service.errors import http_status
 from service.page.answers import choices, given
@@ -38,63 +39,64 @@ class Page:
         self._core = core
         self._workflows = Workflows(core.settings.bundles)
 
-    async def incidents(self, source: str, state: str, cursor: str) -> Shown:
+    async def incidents(self, caller: Caller, source: str, state: str, cursor: str) -> Shown:
         """The list, newest first; an empty ``source``, ``state`` or ``cursor`` is none."""
 
         async def shown() -> str:
-            names = await self._core.sources.names()
-            page = await self._listed(source, state, cursor)
+            names = [name for name in await self._core.sources.names() if caller.sees(name)]
+            page = await self._listed(caller, source, state, cursor)
             return render(
-                "incidents.html", here="incidents", incidents=page["incidents"], next=page["next"], names=names,
-                states=STATES, source=source, state=state, cursor=cursor,
+                "incidents.html", here="incidents", caller=caller, incidents=page["incidents"],
+                next=page["next"], names=names, states=STATES, source=source, state=state,
+                cursor=cursor,
             )  # fmt: skip
 
-        return await _shown(shown(), "incidents")
+        return await _shown(caller, shown(), "incidents")
 
-    async def rows(self, source: str, state: str, cursor: str) -> Shown:
+    async def rows(self, caller: Caller, source: str, state: str, cursor: str) -> Shown:
         """The rows of the list alone."""
 
         async def shown() -> str:
-            page = await self._listed(source, state, cursor)
+            page = await self._listed(caller, source, state, cursor)
             return render("rows.html", incidents=page["incidents"])
 
-        return await _shown(shown(), "incidents")
+        return await _shown(caller, shown(), "incidents")
 
-    async def incident(self, incident_id: str) -> Shown:
+    async def incident(self, caller: Caller, incident_id: str) -> Shown:
         """One incident: its line, the story up to it, who rang and why, the workflow around it, its neighbours, and
         answers."""
 
         async def shown() -> str:
-            incident = await self._core.desk.explained(incident_id)
+            incident = await self._core.desk.explained(incident_id, caller.view)
             diagnosis = incident.get("diagnosis")
             return render(
-                "incident.html", here="incidents", incident=incident, course=course(diagnosis),
+                "incident.html", here="incidents", caller=caller, incident=incident, course=course(diagnosis),
                 graph=await self._graph(incident), reasons=[reason_view(reason) for reason in incident["reasons"]],
                 beside=beside(incident["nearest"]), labels=LABELS,
                 **await self._answers(incident),
             )  # fmt: skip
 
-        return await _shown(shown(), "incidents")
+        return await _shown(caller, shown(), "incidents")
 
-    async def answer(self, incident_id: str) -> Shown:
+    async def answer(self, caller: Caller, incident_id: str) -> Shown:
         """The part of an incident that is about answers."""
 
         async def shown() -> str:
-            incident = await self._core.desk.get(incident_id)
+            incident = await self._core.desk.get(incident_id, caller.view)
             return render("answer.html", incident=incident, **await self._answers(incident))
 
-        return await _shown(shown(), "incidents")
+        return await _shown(caller, shown(), "incidents")
 
-    async def sources(self) -> Shown:
+    async def sources(self, caller: Caller) -> Shown:
         """Every source with what it is made of."""
 
         async def shown() -> str:
-            found = await self._core.sources.configurations()
-            return render("sources.html", here="sources", sources=found, problems=self._core.sources.problems)
+            found = [one for one in await self._core.sources.configurations() if caller.sees(one["name"])]
+            return render("sources.html", here="sources", caller=caller, sources=found, problems=self._problems(caller))
 
-        return await _shown(shown(), "sources")
+        return await _shown(caller, shown(), "sources")
 
-    async def templates(self, name: str, find: str) -> Shown:
+    async def templates(self, caller: Caller, name: str, find: str) -> Shown:
         """Templates of a source that hold ``find``."""
 
         async def shown() -> str:
@@ -107,22 +109,24 @@ class Page:
                 if find.lower() in text.lower()
             ]
             return render(
-                "templates.html", here="sources", name=live.name, find=find, found=len(found), every=len(texts),
-                templates=found[:TEMPLATES_SHOWN],
+                "templates.html", here="sources", caller=caller, name=live.name, find=find, found=len(found),
+                every=len(texts), templates=found[:TEMPLATES_SHOWN],
             )  # fmt: skip
 
-        return await _shown(shown(), "sources")
+        return await _shown(caller, shown(), "sources")
 
-    async def versions(self) -> Shown:
+    async def versions(self, caller: Caller) -> Shown:
         """Versions of every source, which one is live, and what went live when."""
 
         async def shown() -> str:
-            models = await self._core.sources.versions()
-            return render("versions.html", here="versions", models=models, problems=self._core.sources.problems)
+            models = [one for one in await self._core.sources.versions() if caller.sees(one["source"])]
+            return render(
+                "versions.html", here="versions", caller=caller, models=models, problems=self._problems(caller)
+            )
 
-        return await _shown(shown(), "versions")
+        return await _shown(caller, shown(), "versions")
 
-    async def changes(self, name: str, version: str) -> Shown:
+    async def changes(self, caller: Caller, name: str, version: str) -> Shown:
         """What a version would judge otherwise than the live one."""
 
         async def shown() -> str:
@@ -138,30 +142,33 @@ class Page:
                     raise
                 why = str(error)
             return render(
-                "changes.html", here="versions", name=name, version=version, changes=found, why=why,
+                "changes.html", here="versions", caller=caller, name=name, version=version, changes=found, why=why,
                 about=about[0] if about else None,
             )  # fmt: skip
 
-        return await _shown(shown(), "versions")
+        return await _shown(caller, shown(), "versions")
 
-    async def traffic(self) -> Shown:
+    async def traffic(self, caller: Caller) -> Shown:
         """Charts that the browser draws."""
 
         async def shown() -> str:
-            return render("traffic.html", here="traffic")
+            return render("traffic.html", here="traffic", caller=caller)
 
-        return await _shown(shown(), "traffic")
+        return await _shown(caller, shown(), "traffic")
 
-    async def _listed(self, source: str, state: str, cursor: str) -> dict[str, Any]:
+    async def _listed(self, caller: Caller, source: str, state: str, cursor: str) -> dict[str, Any]:
         """Incidents, and of each the deploys that came after it and before the one above it."""
-        page = await self._core.desk.page(source or None, state or None, None, LISTED, cursor or None)
-        names = [source] if source else await self._core.sources.names()
+        page = await self._core.desk.page(source or None, state or None, None, LISTED, cursor or None, caller.view)
+        names = [source] if source else [name for name in await self._core.sources.names() if caller.sees(name)]
         deploys = await self._core.desk.mutes.deploys(names) if page["incidents"] else []
         above = page["incidents"][0]["raised"] if cursor and page["incidents"] else math.inf
         for incident in page["incidents"]:
             incident["deploys"] = [deploy for deploy in deploys if incident["raised"] <= deploy["from"] < above]
             above = incident["raised"]
         return page
+
+    def _problems(self, caller: Caller) -> dict[str, str]:
+        return {name: why for name, why in self._core.sources.problems.items() if caller.sees(name)}
 
     async def _answers(self, incident: dict[str, Any]) -> dict[str, Any]:
         found = await choices(self._core, incident)
@@ -180,9 +187,9 @@ class Page:
         return around(workflow, diagnosis, live.text_of)
 
 
-async def _shown(view: Awaitable[str], here: str) -> Shown:
+async def _shown(caller: Caller, view: Awaitable[str], here: str) -> Shown:
     try:
         return 200, await view
     except TocsinError as error:
         status, _ = http_status(error)
-        return status, render("error.html", here=here, status=status, error=str(error))
+        return status, render("error.html", here=here, caller=caller, status=status, error=str(error))

@@ -9,7 +9,8 @@ import email.utils
 import gzip
 import hashlib
 import ipaddress
-from collections.abc import Awaitable, Callable
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal, Self
@@ -59,7 +60,7 @@ class ServiceClient:
     """Talks to one service, with connections kept open. Use as an async context manager.
 
     ``run_id`` makes Idempotency-Keys its own: two runs with the same id and content are one. ``sleep`` waits between
-    attempts.
+    attempts. ``headers`` and ``tls`` say who asks.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class ServiceClient:
         wanted: Wanted = "all",
         limits: Limits | None = None,
         sleep: Sleep = asyncio.sleep,
+        headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._run_id = run_id
         self._compress = compress
@@ -84,6 +87,8 @@ class ServiceClient:
         try:
             self._http = httpx.AsyncClient(
                 base_url=url,
+                headers=headers,
+                verify=tls,
                 timeout=self._limits.request_s,
                 limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
                 # A proxy of the environment does not lead to this machine.

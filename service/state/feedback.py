@@ -5,7 +5,7 @@ sources share one slot, as feedback comes at the pace of people.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -72,6 +72,9 @@ return tostring(wait)
 )
 
 READ_AT_ONCE = 1_000
+
+Sees = Callable[[str], bool]
+"""Whether somebody may see a source."""
 _KEYS = [keys.FEEDBACK, keys.FEEDBACK_INDEX, keys.FEEDBACK_AUDIT]
 
 
@@ -92,12 +95,18 @@ async def get(redis: Redis, feedback_id: str) -> dict[str, Any] | None:
     return orjson.loads(found) if found else None
 
 
-async def newest(redis: Redis, source: str | None = None, limit: int = 1000) -> list[dict[str, Any]]:
-    """Items, newest first; of one source (their ``source``) where given."""
-    ids = await command(redis, "ZREVRANGE", keys.FEEDBACK_INDEX, 0, -1 if source else limit - 1)
+async def newest(
+    redis: Redis, source: str | None = None, limit: int = 1000, sees: Sees | None = None
+) -> list[dict[str, Any]]:
+    """Items, newest first; of one source (their ``source``), and of those that somebody ``sees``, where given."""
+    ids = await command(redis, "ZREVRANGE", keys.FEEDBACK_INDEX, 0, -1 if source or sees else limit - 1)
     bodies = await command(redis, "HMGET", keys.FEEDBACK, *ids) if ids else []
     items = [orjson.loads(body) for body in bodies if body]
-    return [item for item in items if source is None or item.get("source") == source][:limit]
+    return [
+        item
+        for item in items
+        if source in (None, item.get("source")) and (sees is None or sees(item.get("source", "")))
+    ][:limit]
 
 
 async def delete(redis: Redis, feedback_id: str, audit: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -140,7 +149,8 @@ async def note(redis: Redis, audit: Mapping[str, Any]) -> None:
     await pipelined(redis, commands)
 
 
-async def audit_trail(redis: Redis, limit: int = 1000) -> list[dict[str, Any]]:
-    """What was given, refused and undone, newest first."""
-    entries = await command(redis, "LRANGE", keys.FEEDBACK_AUDIT, 0, limit - 1)
-    return [orjson.loads(entry) for entry in entries]
+async def audit_trail(redis: Redis, limit: int = 1000, sees: Sees | None = None) -> list[dict[str, Any]]:
+    """What was given, refused and undone, newest first; of sources that somebody ``sees`` where given."""
+    found = await command(redis, "LRANGE", keys.FEEDBACK_AUDIT, 0, -1 if sees else limit - 1)
+    entries = [orjson.loads(entry) for entry in found]
+    return [entry for entry in entries if sees is None or sees(entry.get("source", ""))][:limit]

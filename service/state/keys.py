@@ -53,6 +53,10 @@ LEARNER_LEASE_TTL_S = 15
 """A learner that did not renew its lease for this long is taken for dead."""
 BUCKET_TTL_S = 120
 """A bucket that was not drawn from for a minute is full again."""
+API_KEYS_KEPT = 1_000
+"""Every process holds all of them."""
+LOGIN_TTL_S = 12 * 3600
+"""After this long whoever looks at the page shows the API key again."""
 TREE_LOCK_TTL_S = 10
 SWEEP_LEASE_TTL_S = 10
 NEW_TEMPLATES_TTL_S = 120
@@ -386,3 +390,12 @@ FEEDBACK_AUDIT = "tocsin:{feedback}:audit"
 def feedback_bucket(author: str) -> str:
     """Hash: ``tokens`` left to an author (``author`` is a digest of the name) and the wall clock ``at`` which."""
     return f"tocsin:{{feedback}}:bucket:{author}"
+
+
+API_KEYS = "tocsin:{access}:keys"
+"""Hash: name -> API key without its secret, JSON."""
+
+
+def login(digest: str) -> str:
+    """Id of the API key that somebody logged in to the page with (``digest`` is of the cookie)."""
+    return f"tocsin:{{access}}:login:{digest}"

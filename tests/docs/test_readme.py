@@ -6,12 +6,14 @@ from pathlib import Path
 from fastapi.routing import APIRoute
 from prometheus_client import CollectorRegistry
 
+from service.access import own
 from service.api.app import ROUTERS
 from service.cli.app import app
 from service.demo.stated import STATED
 from service.metrics import Metrics
 from service.settings import Settings
 
+CLIENTS = {own.KEY, own.KEY_FILE, own.CA_FILE, own.CERTIFICATE}
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
@@ -19,7 +21,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         row = re.search(rf"^\| `TOCSIN_{name.upper()}` \| (.*?) \|", README, re.MULTILINE)
         assert row, f"README has no row for TOCSIN_{name.upper()}"
-        if isinstance(field.default, int | float):
+        if isinstance(field.default, int | float) and not isinstance(field.default, bool):
             assert float(row.group(1).strip("`")) == field.default, name
 
 
@@ -48,7 +50,7 @@ def test_documented_metrics_and_settings_exist() -> None:
     metrics = {metric.name for metric in Metrics(CollectorRegistry()).registry.collect()}
     for name in re.findall(r"^\| `(tocsin_[a-z_]+)` \|", README, re.MULTILINE):
         assert name.removesuffix("_total") in metrics, name
-    settings = {f"TOCSIN_{name.upper()}" for name in Settings.model_fields} | {"TOCSIN_DATASETS_DIR"}
+    settings = {f"TOCSIN_{name.upper()}" for name in Settings.model_fields} | CLIENTS | {"TOCSIN_DATASETS_DIR"}
     for name in re.findall(r"^\| `(TOCSIN_[A-Z_]+)` \|", README, re.MULTILINE):
         assert name in settings, name
 

@@ -33,6 +33,11 @@ export async function change(method, path, body) {
 // A part of a page, which the service has escaped; null where it is not there.
 export async function part(path) {
   const response = await fetch(path, { headers: { Accept: "text/html" } });
+  if (response.redirected) {
+    // The log-in is over: the page as a whole is shown after the next one.
+    location.reload();
+    return null;
+  }
   if (!response.ok) return null;
   const parsed = new DOMParser().parseFromString(await response.text(), "text/html");
   return [...parsed.body.childNodes];

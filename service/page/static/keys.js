@@ -11,8 +11,10 @@ export function watchKeys() {
   const name = document.getElementById("author");
   on.checked = localStorage.getItem(OFF) !== "off";
   on.addEventListener("change", () => localStorage.setItem(OFF, on.checked ? "on" : "off"));
-  name.value = author();
-  name.addEventListener("change", () => setAuthor(name.value));
+  if (name) {
+    name.value = author();
+    name.addEventListener("change", () => setAuthor(name.value));
+  }
   document.getElementById("help-button").addEventListener("click", () => help.showModal());
   document.addEventListener("keydown", (event) => {
     if (!on.checked || event.ctrlKey || event.metaKey || event.altKey ) return;

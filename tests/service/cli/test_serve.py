@@ -1,11 +1,16 @@
-"""``tocsin serve``: what it says where the address cannot be had."""
+"""``tocsin serve``: what it refuses to begin with, and what it says."""
 
+import asyncio
 import socket
+from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from models.errors import ConfigError
-from service.cli.serve import listen
+from service.cli.serve import check_access, listen
+from service.settings import Settings
+from tests.service.access.making import made
 
 
 def test_port_in_use_is_told_with_what_to_do() -> None:
@@ -18,3 +23,26 @@ def test_port_in_use_is_told_with_what_to_do() -> None:
 def test_free_port_is_bound() -> None:
     with listen("127.0.0.1", 0) as listener:
         assert listener.getsockname()[1] > 0
+
+
+async def test_beyond_loopback_serving_without_a_key_is_refused_with_the_command(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    beyond = Settings(host="0.0.0.0")
+    with pytest.raises(ConfigError, match=r"`tocsin keys create ops --scope .* --config x\.yaml`"):
+        await asyncio.to_thread(check_access, beyond, redis_url, Path("x.yaml"))
+    with pytest.raises(ConfigError, match="TOCSIN_AUTH=on"):
+        await asyncio.to_thread(check_access, Settings(auth="on"), redis_url)
+    await asyncio.to_thread(check_access, Settings(), redis_url)
+    await made(redis, "ops")
+    await asyncio.to_thread(check_access, beyond, redis_url)
+
+
+def test_whoever_turns_keys_off_beyond_loopback_is_warned(caplog: pytest.LogCaptureFixture) -> None:
+    check_access(Settings(host="0.0.0.0", auth="off"), "redis://127.0.0.1:1")
+    assert "whoever reaches this address" in caplog.text
+
+
+def test_where_redis_is_away_serving_begins_and_lets_nobody_in(caplog: pytest.LogCaptureFixture) -> None:
+    check_access(Settings(host="0.0.0.0"), "redis://127.0.0.1:1")
+    assert "nobody comes in without one" in caplog.text
