@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     key_requests_per_s: float = Field(
         500.0, gt=0, description="requests a second of one API key that each worker process takes"
     )
+    tls_cert: Path | None = Field(None, description="certificate (PEM, with its chain): the service speaks https")
+    tls_key: Path | None = Field(None, description="its key, where the certificate's file does not hold it")
+    tls_client_ca: Path | None = Field(
+        None, description="certificates of authorities (PEM); clients must then have a certificate of one of them"
+    )
+    connections: int = Field(1000, ge=8, description="connections to each worker process at most; 503 beyond")
     workers: int = Field(1, ge=1, description="worker processes that share the port")
     batch_lines: int = Field(10_000, ge=1, description="lines that are processed as one batch at most")
     queue_lines: int = Field(50_000, ge=1, description="lines that may wait per source before requests get 429")

@@ -6,10 +6,11 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -18,6 +19,7 @@ from models.errors import ConfigError, StateError
 from service.access import declared
 from service.access.binding import OPEN_WARNING, asks_for_keys, is_loopback, refusal
 from service.api.app import create_app
+from service.api.connection import BoundedConnection
 from service.core import Core
 from service.exposition import shared
 from service.intake.routing import Routing
@@ -27,6 +29,9 @@ from service.settings import Settings, load_settings
 from service.state import apikeys, connection
 from service.state.apikeys import ApiKey
 from service.state.embedded import EmbeddedRedis
+
+KEEP_ALIVE_S = 30
+"""Shippers send now and then; beyond that an idle connection is closed."""
 
 log = logging.getLogger("tocsin")
 
@@ -43,6 +48,7 @@ def serve(
     Routing.load(settings.intake_rules)
     NotifyConfig.load(settings.notify)
     check(settings)
+    check_tls(settings)
     declared.load(settings.api_keys_file)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
@@ -64,9 +70,7 @@ def serve(
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
+            **uvicorn_options(settings),
         )
 
 
@@ -78,14 +82,12 @@ def run(settings: Settings, redis_url: str) -> None:
             host=settings.host,
             port=settings.port,
             timeout_graceful_shutdown=int(settings.drain_s) + 1,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
+            **uvicorn_options(settings),
         )
     )
     _collect_seldom()
     with listen(settings.host, settings.port) as listener:
-        log.info("listening on http://%s:%d", *listener.getsockname()[:2])
+        log.info("listening on %s://%s:%d", "https" if settings.tls_cert else "http", *listener.getsockname()[:2])
         server.run(sockets=[listener])
 
 
@@ -112,6 +114,41 @@ async def _keys(redis_url: str) -> list[ApiKey]:
         return await apikeys.read(redis)
     finally:
         await redis.aclose()
+
+
+def check_tls(settings: Settings) -> None:
+    """Raises ConfigError for certificates that cannot be used."""
+    if settings.tls_cert is None:
+        if settings.tls_key is not None or settings.tls_client_ca is not None:
+            raise ConfigError("TOCSIN_TLS_KEY and TOCSIN_TLS_CLIENT_CA need TOCSIN_TLS_CERT")
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    what = "TOCSIN_TLS_CERT"
+    try:
+        context.load_cert_chain(settings.tls_cert, settings.tls_key)
+        if settings.tls_client_ca is not None:
+            what = "TOCSIN_TLS_CLIENT_CA"
+            context.load_verify_locations(settings.tls_client_ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigError(f"{what} cannot be used: {error}") from error
+
+
+def uvicorn_options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn is told in either way of starting it."""
+    how: dict[str, Any] = {
+        "log_level": "warning",
+        "access_log": False,
+        "server_header": False,
+        "http": BoundedConnection,
+        "ws": "none",
+        "limit_concurrency": settings.connections,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+    }
+    if settings.tls_cert is not None:
+        how |= {"ssl_certfile": str(settings.tls_cert), "ssl_keyfile": settings.tls_key and str(settings.tls_key)}
+    if settings.tls_client_ca is not None:
+        how |= {"ssl_ca_certs": str(settings.tls_client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return how
 
 
 def listen(host: str, port: int) -> socket.socket:

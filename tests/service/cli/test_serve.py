@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from models.errors import ConfigError
-from service.cli.serve import check_access, listen
+from service.cli.serve import check_access, check_tls, listen
 from service.settings import Settings
 from tests.service.access.making import made
 
@@ -46,3 +46,10 @@ def test_whoever_turns_keys_off_beyond_loopback_is_warned(caplog: pytest.LogCapt
 def test_where_redis_is_away_serving_begins_and_lets_nobody_in(caplog: pytest.LogCaptureFixture) -> None:
     check_access(Settings(host="0.0.0.0"), "redis://127.0.0.1:1")
     assert "nobody comes in without one" in caplog.text
+
+
+def test_certificates_that_cannot_be_used_are_told_before_serving(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="need TOCSIN_TLS_CERT"):
+        check_tls(Settings(tls_key=tmp_path / "key.pem"))
+    with pytest.raises(ConfigError, match="TOCSIN_TLS_CERT cannot be used"):
+        check_tls(Settings(tls_cert=tmp_path / "none.pem"))
