@@ -1,6 +1,7 @@
 """Settings of the service: one class reads them, from the environment (``TOCSIN_*``) or from a YAML file.
 
-The environment wins over the file. Unknown settings in the file are refused.
+The environment wins over the file. Unknown settings in the file are refused. Secrets may stand in files of their own,
+which ``TOCSIN_..._FILE`` names, and are in no error and no ``repr``.
 """
 
 import os
@@ -8,19 +9,25 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import ConfigError
+from service.secrets import from_files, reads_as, yaml_problem
+from service.state import cluster
+
+SECRETS = ("redis_url", "redaction_key")
+"""Settings whose value a file may hold."""
 
 
 class Settings(BaseSettings):
     """Every setting with its default. Sizes in bytes, times in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="TOCSIN_", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="TOCSIN_", extra="forbid", frozen=True, hide_input_in_errors=True)
 
     redis_url: str | None = Field(
         None,
+        repr=False,
         description=(
             "Redis server (`redis://`, `rediss://`, `unix://`) or cluster (`redis+cluster://HOST:PORT,...`); "
             "default: a private one under data_dir"
@@ -125,6 +132,23 @@ class Settings(BaseSettings):
         description="candidates of a source that are kept: the oldest go, none that is in use",
     )
 
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_reads(cls, url: str | None) -> str | None:
+        """redis-py would say what does not read, and with it what was meant as a password."""
+        if url is not None and not reads_as(url, ("redis", "rediss", "unix", *cluster.SCHEMES)):
+            raise ValueError("is no address as in redis://HOST:6379/0; signs of a password are written as in %2F for /")
+        return url
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the environment that say the same, secrets too, for a child process."""
+        found: dict[str, str] = {}
+        for name, value in self.model_dump(mode="python", exclude_none=True).items():
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            found[f"TOCSIN_{name.upper()}"] = str(plain)
+        return found
+
     @property
     def redaction(self) -> bytes | None:
         """The key of pseudonyms."""
@@ -150,13 +174,16 @@ def load_settings(config: Path | None = None, **given: object) -> Settings:
     if config is not None:
         try:
             loaded = yaml.safe_load(config.read_text())
-        except (OSError, yaml.YAMLError) as error:
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{config} is no YAML: {yaml_problem(error)}") from None
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read settings from {config}: {error}") from error
         if loaded is not None and not isinstance(loaded, dict):
             raise ConfigError(f"{config} must hold a mapping of settings, as in `port: 8000`")
         # pydantic ranks init values over the environment; a file must rank below it.
         in_environment = {name.lower() for name in os.environ}
         values.update({k: v for k, v in (loaded or {}).items() if f"tocsin_{k}" not in in_environment})
+    values.update(from_files(SECRETS, os.environ))
     values.update({name: value for name, value in given.items() if value is not None})
     try:
         return Settings(**values)  # type: ignore[arg-type]

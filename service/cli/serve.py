@@ -25,7 +25,7 @@ from service.exposition import shared
 from service.intake.routing import Routing
 from service.listen.listeners import check
 from service.notify.config import NotifyConfig
-from service.settings import Settings, load_settings
+from service.settings import SECRETS, Settings, load_settings
 from service.state import apikeys, connection
 from service.state.apikeys import ApiKey
 from service.state.embedded import EmbeddedRedis
@@ -60,9 +60,9 @@ def serve(
             run(settings, url)
             return
         # Worker processes read their settings from the environment, as they begin with nothing else.
-        for name, value in settings.model_dump(mode="json", exclude_none=True).items():
-            os.environ[f"TOCSIN_{name.upper()}"] = str(value)
-        os.environ["TOCSIN_REDIS_URL"] = url
+        os.environ |= {**settings.environment, "TOCSIN_REDIS_URL": url}
+        for name in SECRETS:
+            os.environ.pop(f"TOCSIN_{name.upper()}_FILE", None)
         stack.enter_context(shared())
         uvicorn.run(
             "service.cli.serve:worker_app",

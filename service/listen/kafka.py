@@ -23,6 +23,7 @@ from service.intake import kafka
 from service.intake.entry import Decoded
 from service.intake.routing import Routing
 from service.listen.carrier import Carrier
+from service.secrets import yaml_problem
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -171,9 +172,11 @@ def topics(text: str) -> Topics:
         parts = urlsplit(text)
         query = parse_qs(parts.query, strict_parsing=bool(parts.query))
     except ValueError as error:
-        raise ConfigError(f"TOCSIN_KAFKA {shown(text)} does not read ({error}); write it as in {example}") from None
+        raise ConfigError(f"TOCSIN_KAFKA does not read ({error}); write it as in {example}") from None
     names = tuple(filter(None, parts.path.removeprefix("/").split(",")))
-    wrong = parts.scheme != "kafka" or parts.fragment or "@" in parts.netloc or set(query) - {"group", "source"}
+    if "@" in parts.netloc:
+        raise ConfigError("TOCSIN_KAFKA does not read: user and password stand in the file of TOCSIN_KAFKA_CONFIG")
+    wrong = parts.scheme != "kafka" or parts.fragment or set(query) - {"group", "source"}
     if wrong or not parts.netloc or not names or any("/" in name for name in names):
         raise ConfigError(f"TOCSIN_KAFKA {shown(text)} does not read; write it as in {example}")
     return Topics(parts.netloc, names, query.get("group", [GROUP])[-1], query.get("source", [None])[-1])
@@ -213,7 +216,9 @@ def _properties(topics: Topics, settings: Settings) -> dict[str, object]:
     if path is not None:
         try:
             read = yaml.safe_load(path.read_text()) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is no YAML: {yaml_problem(error)}") from None
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read Kafka's properties from {path}: {error}") from error
         if not isinstance(read, dict) or not all(isinstance(name, str) for name in read):
             raise ConfigError(f"{path} must hold a mapping of librdkafka's properties, as in `security.protocol: SSL`")

@@ -18,11 +18,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from models.errors import ConfigError
 from service.incidents.severity import Severity
 from service.notify.reach import Reach
+from service.secrets import FILE_BYTES, yaml_problem
 
 NAME = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 MOST_NOTIFIERS = 32
-FILE_BYTES = 64 * 1024
-"""Of a file that holds a secret: more is a mistake."""
 
 Seconds = Annotated[float, Field(gt=0, le=7 * 86_400.0, allow_inf_nan=False)]
 
@@ -138,10 +137,7 @@ class NotifyConfig:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read notifiers from {path}: {error}") from error
         except yaml.YAMLError as error:
-            # What PyYAML says quotes the lines around, and an address may stand in them.
-            mark = getattr(error, "problem_mark", None)
-            where = f", line {mark.line + 1}" if mark is not None else ""
-            raise ConfigError(f"{path} is no YAML{where}: {getattr(error, 'problem', 'it cannot be read')}") from None
+            raise ConfigError(f"{path} is no YAML: {yaml_problem(error)}") from None
         try:
             file = _File.model_validate(mapping)
         except ValidationError as error:

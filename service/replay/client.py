@@ -20,6 +20,7 @@ import orjson
 
 from models.errors import TocsinError
 from models.source.regex import shown
+from service.secrets import without_secret
 
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 """502 and 504 come from proxies. A 409 is tried again where it says when: the same batch is still under way."""
@@ -77,6 +78,7 @@ class ServiceClient:
         headers: Mapping[str, str] | None = None,
         tls: ssl.SSLContext | bool = True,
     ) -> None:
+        there = shown(without_secret(url))
         self._run_id = run_id
         self._compress = compress
         self._mode = "backfill" if backfill else "live"
@@ -95,9 +97,9 @@ class ServiceClient:
                 trust_env=not _is_here(url),
             )
         except (httpx.InvalidURL, ValueError) as error:
-            raise ReplayError(f"{shown(url)} is no address of a service: {error}") from error
+            raise ReplayError(f"{there} is no address of a service: {error}") from error
         if self._http.base_url.scheme not in ("http", "https") or not self._http.base_url.host:
-            raise ReplayError(f"{shown(url)} is no address of a service; give one as in http://127.0.0.1:8000")
+            raise ReplayError(f"{there} is no address of a service; give one as in http://127.0.0.1:8000")
 
     async def __aenter__(self) -> Self:
         return self

@@ -24,6 +24,7 @@ from redis.exceptions import (
 )
 
 from models.errors import StateError
+from service.secrets import without_secret
 from service.state import cluster, keys
 
 ATTEMPT_PAUSE_S = 0.1
@@ -129,7 +130,7 @@ async def connect(url: str, attempts: int = 50) -> Redis:
                 break
             except StateError as error:
                 if attempt == attempts - 1:
-                    raise StateError(f"{error} ({_without_secret(url)})") from error
+                    raise StateError(f"{error} ({without_secret(url)})") from error
                 await asyncio.sleep(ATTEMPT_PAUSE_S)
         await claim_schema(redis)
     except BaseException:
@@ -157,8 +158,3 @@ async def answers(redis: Redis) -> bool:
     except StateError:
         return False
     return True
-
-
-def _without_secret(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
