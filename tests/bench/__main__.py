@@ -18,7 +18,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import batches, feedback, gpu, growth, ingest, latency, material, memory, offline, start
+from tests.bench import batches, cost, feedback, gpu, growth, ingest, latency, material, memory, offline, start
 from tests.bench.measure import Report
 
 BENCHMARKS: dict[str, Callable[[material.Settings], Report]] = {
@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[material.Settings], Report]] = {
     "offline": offline.run,
     "ingest": ingest.run,
     "latency": latency.run,
+    "cost": cost.run,
     "memory": memory.run,
     "growth": growth.run,
     "start": start.run,
