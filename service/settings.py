@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, description="worker processes that share the port")
     batch_lines: int = Field(10_000, ge=1, description="lines that are processed as one batch at most")
     queue_lines: int = Field(50_000, ge=1, description="lines that may wait per source before requests get 429")
+    appendfsync: Literal["always", "everysec"] = Field(
+        "always",
+        description="when the private Redis has on disk what it acknowledges; `everysec` loses up to 2 s when the host "
+        "dies",
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="largest request body, also after decompression")
     max_request_lines: int = Field(100_000, ge=1, description="most lines or records in one request")
     intake_rules: Path | None = Field(

@@ -54,7 +54,8 @@ def serve(
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
-        url = settings.redis_url or stack.enter_context(EmbeddedRedis(settings.data_dir)).url
+        own = EmbeddedRedis(settings.data_dir, appendfsync=settings.appendfsync)
+        url = settings.redis_url or stack.enter_context(own).url
         check_access(settings, url, config)
         if settings.workers == 1:
             run(settings, url)

@@ -9,6 +9,7 @@ adopts it.
 """
 
 import atexit
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -21,7 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Literal, Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -90,14 +91,22 @@ def attach(data_dir: Path) -> str:
 class EmbeddedRedis:
     """A private Redis: ``start`` owns or attaches, ``stop`` shuts down what it owns. Use as a context manager, or both.
 
-    ``server`` is a path of ``redis-server`` (default: ``find_server()``); ``options`` are further words of its
-    command line.
+    ``server`` is a path of ``redis-server`` (default: ``find_server()``); ``appendfsync`` says when it has on disk what
+    it acknowledges: ``always``, or ``everysec``, which loses up to two seconds when the host dies; ``options`` are
+    further words of its command line.
     """
 
-    def __init__(self, data_dir: Path, server: str | None = None, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        server: str | None = None,
+        options: Sequence[str] = (),
+        appendfsync: Literal["always", "everysec"] = "always",
+    ) -> None:
         self.data_dir = data_dir
         self._server = server
         self._options = tuple(options)
+        self._appendfsync = appendfsync
         self._lock: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
@@ -135,6 +144,10 @@ class EmbeddedRedis:
             if self._pid is None:
                 self._launch(path, folder)
                 self._pid = self._wait_for_server(path, folder)
+            elif not self._options:
+                # Adopted: it runs as its former owner wanted it to.
+                with contextlib.closing(_client(path, timeout_s=5.0)) as client:
+                    client.config_set("appendfsync", self._appendfsync)
         except BaseException:
             self._abandon()
             raise
@@ -177,7 +190,7 @@ class EmbeddedRedis:
             self._process = subprocess.Popen(
                 [
                     server, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700", "--dir", str(folder),
-                    "--pidfile", str(folder / "redis.pid"), "--appendonly", "yes", "--appendfsync", "everysec",
+                    "--pidfile", str(folder / "redis.pid"), "--appendonly", "yes", "--appendfsync", self._appendfsync,
                     "--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no", *self._options,
                 ],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd=folder,

@@ -82,7 +82,7 @@ def test_redis_keeps_an_append_only_file_on_a_volume(compose: dict[str, Any]) ->
     redis = compose["services"]["redis"]
     command = redis["command"]
     assert command[command.index("--appendonly") + 1] == "yes"
-    assert command[command.index("--appendfsync") + 1] == "${TOCSIN_APPENDFSYNC:-everysec}"
+    assert command[command.index("--appendfsync") + 1] == "${TOCSIN_APPENDFSYNC:-always}"
     assert command[command.index("--maxmemory-policy") + 1] == "noeviction"
     assert "redis-data:/data" in redis["volumes"]
     version = re.match(r"redis:(\d+)\.(\d+)\.\d+", redis["image"])
