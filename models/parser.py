@@ -61,11 +61,12 @@ class Parser:
     def split(
         self,
         lines: Sequence[str],
-        arrival: float,
+        arrival: float | Sequence[float],
         sessions: Sequence[str | None] | None = None,
         times: Sequence[float | None] | None = None,
     ) -> Records:
-        """Header, session ids, time and masks of each line; bad lines are in ``rejected``."""
+        """Header, session ids, time and masks of each line, which came at ``arrival`` (one time for all, or each its
+        own); bad lines are in ``rejected``."""
         return self._splitter.split(lines, arrival, sessions, times)
 
     def match(self, records: Records) -> Int64:

@@ -162,8 +162,9 @@ class Windows:
         return cls(np.empty((0, tail), dtype=np.int64), nothing, nothing, np.empty(0, dtype=np.float64))
 
 
-def watermarks(time: Float64, prior_max: float, lateness_s: float) -> Float64:
-    """Watermark at each row, float64 [m]; ``prior_max`` is the largest time before these rows (-inf for none)."""
+def watermarks(time: Float64, prior_max: float | Float64, lateness_s: float) -> Float64:
+    """Watermark at each row, float64 [m]; ``prior_max`` is the largest time before these rows (-inf for none), or
+    before each, float64 [m], where they are of several batches."""
     if len(time) == 0:
         return np.empty(0, dtype=np.float64)
     largest: Float64 = np.maximum.accumulate(np.maximum(time, prior_max))

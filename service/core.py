@@ -34,11 +34,11 @@ from service.metrics import Metrics
 from service.notify.config import NotifyConfig
 from service.notify.notifying import Notifying
 from service.pipeline.answer import Answer, Wanted
-from service.pipeline.batch import BatchProcess
 from service.pipeline.closer import Closer
 from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
+from service.pipeline.queued import QueuedProcess
 from service.pipeline.rates import RateCloser, RateCounting
 from service.pipeline.redaction import Redaction
 from service.pipeline.report import Reporter
@@ -48,6 +48,7 @@ from service.pipeline.shadow import Shadows
 from service.pipeline.sources import Sources
 from service.pipeline.templates import Templates
 from service.pipeline.worker import Worker
+from service.queue.durable import DurableQueue
 from service.settings import Settings
 from service.spool.comparison import Comparison
 from service.spool.spool import Spool
@@ -128,6 +129,14 @@ class Core:
             metrics=self.metrics,
             clock=clock,
         )
+        self.queue = DurableQueue(
+            self.redis,
+            settings,
+            metrics=self.metrics,
+            executor=self._executor,
+            clock=clock,
+            submit=lambda source, run: self._workers[source].submit_run(run, clock()),
+        )
         self._workers: dict[str, Worker] = {}
         self._retired: list[Worker] = []
         """Of sources that were configured anew: they answer what they took."""
@@ -154,6 +163,7 @@ class Core:
 
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
+        await self.queue.stop(self.settings.drain_s)
         workers = [*self._workers.values(), *self._retired]
         _, late = await asyncio.wait(
             [asyncio.create_task(worker.drain()) for worker in workers] or [asyncio.create_task(asyncio.sleep(0))],
@@ -175,8 +185,17 @@ class Core:
         self._executor.shutdown(wait=True)
         self._behind.shutdown(wait=True)
 
-    async def ingest(self, request: IngestRequest, body: bytes, wanted: Wanted, idempotency_key: str | None) -> Answer:
-        """Judge a request's lines. With an Idempotency-Key a repeated request gets the first one's answer.
+    async def ingest(
+        self,
+        request: IngestRequest,
+        body: bytes,
+        wanted: Wanted,
+        idempotency_key: str | None,
+        *,
+        wait: bool = True,
+    ) -> Answer:
+        """Judge a request's lines, or accept them for later where the caller does not ``wait``. With an Idempotency-Key
+        a repeated request gets the first one's answer.
 
         Raises UnknownSource, QueueFull, Unavailable, Conflict, KeyReused and StateError.
         """
@@ -185,8 +204,10 @@ class Core:
         request = await self._redaction.of(live.source, request)
         worker = self._workers[live.name]
         if idempotency_key is None:
+            if not wait:
+                return await self.queue.accept(live, request, wanted, self.clock(), None)
             return await worker.submit(request, wanted, self.clock())
-        how = wanted + "backfill" if request.backfill else wanted
+        how = wanted + "backfill" * request.backfill + "later" * (not wait)
         body_hash = hashlib.sha256(body + how.encode()).hexdigest()
         match await answers.begin(self.redis, live.name, idempotency_key, body_hash):
             case answers.Done(stored):
@@ -199,7 +220,10 @@ class Core:
         batch_id = hashlib.sha256(f"{idempotency_key}\x1f{body_hash}".encode()).hexdigest()[:32]
         try:
             arrival = await watermark.first_arrival(self.redis, live.name, batch_id, self.clock())
-            answer = await worker.submit(replace(request, batch_id=batch_id), wanted, arrival)
+            if wait:
+                answer = await worker.submit(replace(request, batch_id=batch_id), wanted, arrival)
+            else:
+                answer = await self.queue.accept(live, request, wanted, arrival, batch_id)
             finished = b"%d %s" % (answer.status, answer.body)
             await answers.finish(self.redis, live.name, idempotency_key, body_hash, finished)
         except BaseException:
@@ -207,7 +231,8 @@ class Core:
             with contextlib.suppress(StateError):
                 await answers.abandon(self.redis, live.name, idempotency_key, body_hash)
             raise
-        await self.sessions.forget(live.name, batch_id)
+        if wait:
+            await self.sessions.forget(live.name, batch_id)
         return answer
 
     async def configure(self, name: str, config: dict[str, Any]) -> dict[str, Any]:
@@ -226,6 +251,14 @@ class Core:
             "verdicts": [stored.verdict for stored in found],
             "next": found[-1].id if found else since,
         }
+
+    async def batch_verdicts(self, batch: str, source: str | None, since: str | None, limit: int) -> dict[str, Any]:
+        """What became of a batch that was accepted for later; from ``since`` on, the ``next`` of an earlier answer."""
+        if source is not None and not batch.startswith(f"{source}:"):
+            raise WrongValue("this batch is not of that source")
+        if since is not None and not (since.isdecimal() and len(since) < 10):
+            raise WrongValue("since must be `next` of an earlier answer for this batch")
+        return await self.queue.batch(batch, int(since or 0), limit)
 
     async def readiness(self) -> dict[str, Any]:
         """Whether lines can be judged now, why not, and what by."""
@@ -248,7 +281,7 @@ class Core:
             "reasons": reasons,
             "provider": self.settings.provider,
             "sources": served,
-            "problems": self.sources.problems,
+            "problems": self.sources.problems | ({"wait=false": self.queue.problem} if self.queue.problem else {}),
         }
 
     def exposition(self) -> bytes:
@@ -282,7 +315,7 @@ class Core:
         def rate_judge() -> RateJudge | None:
             return live.rate_judge
 
-        process = BatchProcess(
+        process = QueuedProcess(
             live,
             redis=self.redis,
             sessions=self.sessions,
@@ -303,6 +336,7 @@ class Core:
             self._retired.append(replaced)
             self._tasks.append(asyncio.create_task(replaced.drain()))
         self._workers[live.name] = Worker(process.run, self.settings.batch_lines, self.settings.queue_lines, gauge.set)
+        self.queue.serve(live)
         self._closers[live.name] = Closer(
             live,
             redis=self.redis,

@@ -1,4 +1,5 @@
-"""What stands in Redis, in numbers: sessions that are live, incidents, answers that wait, and Redis itself.
+"""What stands in Redis, in numbers: sessions that are live, incidents, answers and accepted lines that
+wait, and Redis itself.
 
 Owns what is counted and how often. These are looked up now and then, beside the batches, and never by them.
 """
@@ -6,6 +7,7 @@ Owns what is counted and how often. These are looked up now and then, beside the
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -13,7 +15,7 @@ from redis.asyncio import Redis
 
 from models.errors import StateError
 from service.metrics import Metrics
-from service.state import incidents, lessons
+from service.state import dead, incidents, lessons, queue
 from service.state.connection import command
 from service.state.windows import StoredSessions
 
@@ -26,12 +28,18 @@ class Inventory:
     """Counts what stands in Redis for the sources that ``names`` gives."""
 
     def __init__(
-        self, redis: Redis, sessions: StoredSessions, metrics: Metrics, names: Callable[[], Iterable[str]]
+        self,
+        redis: Redis,
+        sessions: StoredSessions,
+        metrics: Metrics,
+        names: Callable[[], Iterable[str]],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = redis
         self._sessions = sessions
         self._metrics = metrics
         self._names = names
+        self._clock = clock
 
     async def take(self) -> None:
         """Count once. Raises StateError where Redis is away."""
@@ -39,6 +47,12 @@ class Inventory:
             self._metrics.live_sessions.labels(name).set(await self._sessions.count_live(name))
             self._metrics.incidents_kept.labels(name).set(await incidents.count(self._redis, name))
             self._metrics.lessons_waiting.labels(name).set(await lessons.waiting(self._redis, name))
+            depths = await queue.depths(self._redis, name)
+            oldest = min((depth.arrival for depth in depths if depth.arrival is not None), default=None)
+            self._metrics.durable_queue_lines.labels(name).set(sum(depth.lines for depth in depths))
+            age_s = 0.0 if oldest is None else max(0.0, self._clock() - oldest)
+            self._metrics.durable_queue_age.labels(name).set(age_s)
+            self._metrics.dead_entries.labels(name).set(await dead.count(self._redis, name))
         told: dict[str, Any] = {}
         for section in ("memory", "clients", "stats"):
             told |= await command(self._redis, "INFO", section)

@@ -94,6 +94,33 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+        self.durable_queue_lines = Gauge(
+            "tocsin_durable_queue_lines",
+            "Accepted lines that wait in Redis to be judged",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.durable_queue_age = Gauge(
+            "tocsin_durable_queue_age_seconds",
+            "How long the oldest of them has waited",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.dead_entries = Gauge(
+            "tocsin_dead_entries",
+            "Entries of the durable queue that could not be judged",
+            ["source"],
+            multiprocess_mode="livemostrecent",
+            registry=registry,
+        )
+        self.redelivered = Counter(
+            "tocsin_redelivered_entries",
+            "Entries of the durable queue that were taken again",
+            ["source"],
+            registry=registry,
+        )
         self.templates = Gauge(
             "tocsin_templates", "Templates in the live tree", ["source"], multiprocess_mode="livemax", registry=registry
         )

@@ -69,6 +69,18 @@ class Settings(BaseSettings):
         description="when the private Redis has on disk what it acknowledges; `everysec` loses up to 2 s when the host "
         "dies",
     )
+    require_durable: bool = Field(
+        False, description="refuse `wait=false` (503) while Redis does not keep an append-only file with `always`"
+    )
+    durable_queue_lines: int = Field(
+        2_000_000, ge=1, description="accepted lines that may wait in Redis per source before `wait=false` gets 429"
+    )
+    durable_results_bytes: int = Field(
+        64 * 2**20, ge=2**20, description="bytes of verdicts of `wait=false` that are kept per source, for an hour"
+    )
+    queue_tries: int = Field(
+        5, ge=1, description="failed tries after which an entry of the durable queue goes to the dead letters"
+    )
     max_body_bytes: int = Field(64 * 2**20, ge=1024, description="largest request body, also after decompression")
     max_request_lines: int = Field(100_000, ge=1, description="most lines or records in one request")
     intake_rules: Path | None = Field(

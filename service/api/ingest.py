@@ -1,10 +1,11 @@
-"""``POST /ingest``: lines in, verdicts out."""
+"""``POST /ingest``: lines in, verdicts out, at once or later."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 
 from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, read_request
 from service.api.declared import TEXT, refusals
@@ -43,28 +44,37 @@ _BATCH: dict[str, Any] = {
 }
 
 
+class Accepted(BaseModel):
+    """A batch that is judged later: ``GET /verdicts?batch=`` says what became of it."""
+
+    batch: str
+    source: str
+    received: int
+    rejected: list[dict[str, Any]]
+
+
 @router.post(
     "/ingest",
     openapi_extra=described({"application/json": _BATCH, "application/x-ndjson": TEXT, "text/plain": TEXT}),
-    responses=refusals(400, 404, 408, 409, 413, 415, 429, 501),
+    responses={
+        202: {"model": Accepted, "description": "In the durable queue, but for what was rejected"},
+        **refusals(400, 404, 408, 409, 413, 415, 429),
+    },
 )
 async def ingest(
     request: Request,
     core: CoreDependency,
     caller: CallerDependency,
     source: Annotated[str | None, Query(max_length=64, description="source, where the body does not name it")] = None,
-    wait: Annotated[bool, Query(description="true answers with verdicts")] = True,
+    wait: Annotated[bool, Query(description="true answers with verdicts, false once the lines are safe")] = True,
     verdicts: Annotated[Literal["all", "anomalous", "none"], Query(description="which verdicts to send back")] = "all",
     mode: Annotated[
         Literal["live", "backfill"], Query(description="backfill: history, of whose incidents nobody is told")
     ] = "live",
     idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None,
 ) -> Response:
-    """Judge a batch of log lines (JSON, NDJSON or text; gzip if wanted) and answer with a verdict for each."""
-    if not wait:
-        return JSONResponse(
-            {"error": "wait=false needs the durable queue, which this version does not have; send wait=true"}, 501
-        )
+    """Judge a batch of log lines (JSON, NDJSON or text; gzip if wanted) and answer with a verdict for each, or accept
+    it (202) once it is in the durable queue."""
     limits = Limits(core.settings.max_body_bytes, core.settings.max_request_lines)
     headers = request.headers
     try:
@@ -79,5 +89,6 @@ async def ingest(
     core.gate.check_source(caller, decoded.source)
     core.gate.charge(caller, decoded.received)
     wanted: Wanted = verdicts
-    answer = await core.ingest(replace(decoded, backfill=mode == "backfill"), body, wanted, idempotency_key)
+    given = replace(decoded, backfill=mode == "backfill")
+    answer = await core.ingest(given, body, wanted, idempotency_key, wait=wait)
     return Response(answer.body, answer.status, media_type="application/json")

@@ -20,7 +20,8 @@ from service.incidents.causes import in_every_scope
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
 from service.pipeline.seen import Watch, nobody, observed
-from service.state import keys, rules, sweeps, watermark
+from service.pipeline.silence import heard
+from service.state import keys, rules, sweeps
 from service.state.windows import StoredSessions
 
 
@@ -57,7 +58,7 @@ class Closer:
         now = self._clock()
         # A source that nothing comes into, or whose timeframes are closed here, learns of new rules as well.
         live.rules_of(await rules.read(self._redis, live.name, live.given))
-        mark = (await watermark.read(self._redis, live.name)).watermark(now, live.settings.lateness_s)
+        mark = (await heard(self._redis, live.name, now)).watermark(now, live.settings.lateness_s)
         closed = 0
         while self._unreported or await self._due(mark):
             if not await sweeps.take_lease(self._redis, live.name, self._token):

@@ -19,7 +19,7 @@ from models.record import Records
 from models.rules import Rules
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
-from service.state import watermark
+from service.pipeline.silence import heard
 from service.state.frames import Round, StoredFrames
 
 JudgeOf = Callable[[], FrameJudge | None]
@@ -89,7 +89,7 @@ class FrameCloser:
         version judges none)."""
         live = self._live
         now = self._clock()
-        mark = (await watermark.read(self._redis, live.name)).watermark(now, live.settings.lateness_s)
+        mark = (await heard(self._redis, live.name, now)).watermark(now, live.settings.lateness_s)
         closed = 0
         while True:
             judge = self._judge_of()

@@ -67,14 +67,15 @@ def _strays(requests: Sequence[IngestRequest], starts_with: str | None) -> list[
     if starts_with is None:
         return found
     later = [number for number, request in enumerate(requests) if number and request.lines]
-    begins = _begins([requests[number].lines[0] for number in later], starts_with)
+    begins = begin_records([requests[number].lines[0] for number in later], starts_with)
     for number in (number for number, begin in zip(later, begins, strict=True) if not begin):
-        own = _begins(requests[number].lines, starts_with)
+        own = begin_records(requests[number].lines, starts_with)
         found[number] = own.index(True) if True in own else len(own)
     return found
 
 
-def _begins(lines: Sequence[str], starts_with: str) -> list[bool]:
+def begin_records(lines: Sequence[str], starts_with: str) -> list[bool]:
+    """Whether each line begins a record."""
     return pl.Series(lines, dtype=pl.String).str.strip_chars_end("\r\n").str.contains(starts_with).to_list()
 
 

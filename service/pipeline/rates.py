@@ -22,7 +22,7 @@ from models.rules import Rules
 from models.sessions import Float64, Int64
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
-from service.state import watermark
+from service.pipeline.silence import heard
 from service.state.frames import Round
 from service.state.rates import StoredRates
 from service.state.watermark import Clock
@@ -98,7 +98,7 @@ class RateCloser:
         if self._judge_of() is None:
             return 0
         now = self._clock()
-        mark = self._watermark(await watermark.read(self._redis, live.name), now)
+        mark = self._watermark(await heard(self._redis, live.name, now), now)
         closed = 0
         while True:
             judge = self._judge_of()

@@ -6,7 +6,8 @@ Owns what is stored of each. Effects are keyed by the batch id, so that a retry 
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import orjson
 from redis.asyncio import Redis
@@ -24,6 +25,17 @@ SHOWN_LINE = 2_000
 
 LineOf = Callable[[int], str | None]
 """Message of the record behind a row."""
+
+
+@dataclass(slots=True)
+class Own:
+    """What is one request's of a judged batch: findings, which of the ends, and how many verdicts each rule silenced.
+    Its effects happen once for its ``batch_id``."""
+
+    batch_id: str | None
+    findings: list[Finding] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    silenced: Counter[str] = field(default_factory=Counter)
 
 
 class Reporter:
@@ -48,56 +60,81 @@ class Reporter:
         """Store what ``judged`` came to; ``stored_to`` is the largest event time of an appended batch, up to which
         silent sessions may close once their peaks are kept. Nobody is told of what comes of a ``backfill``, now or when
         its sessions close. Raises StateError where Redis is away."""
+        own = Own(batch_id, judged.findings, list(range(len(judged.ends))), _silenced(judged))
+        await self.report_each(live, judged, [own], line_of, now, stored_to, backfill=backfill)
+
+    async def report_each(
+        self,
+        live: LiveSource,
+        judged: Judged,
+        own: Sequence[Own],
+        line_of: LineOf,
+        now: float,
+        stored_to: float,
+        *,
+        backfill: bool = False,
+    ) -> None:
+        """``report`` for several requests that were judged together, each with what is its ``own`` of it."""
         if backfill:
             # Before the sessions may close: whoever closes them reports them. No clock of a log goes into the future.
             await incidents.backfill(self._redis, live.name, min(stored_to, now))
+        peaks = [Peak(p.session, p.started, p.member, p.raw) for p in judged.peaks]
+        counts: list[int] = []
+        some = [part for part in own if part.findings or part.ends or part.silenced]
+        if len(some) == 1:
+            _, counts = await asyncio.gather(
+                self._keep_peaks(live, peaks, stored_to), self._keep(live, judged, some[0], line_of, now, backfill)
+            )
+        else:
+            await self._keep_peaks(live, peaks, stored_to)
+            for part in some:
+                counts += await self._keep(live, judged, part, line_of, now, backfill)
+        findings = [finding for part in own for finding in part.findings]
+        self._count(live, judged, findings, counts)
+        self._metrics.rules.labels(live.name).set(len(live.given.rules))
+
+    async def _keep(
+        self, live: LiveSource, judged: Judged, own: Own, line_of: LineOf, now: float, backfill: bool
+    ) -> list[int]:
+        """Store one request's findings, ends and hits; how often each finding's incident was seen by then."""
         effects = [
             incidents.Effect(
                 f.verdict["incident"] or "", _body(live, f, line_of), f.verdict["score"], f.time,
                 tuple(cause.encode() for cause in causes(f)), incidents.NEVER if backfill else _told(f),
             )
-            for f in judged.findings
+            for f in own.findings
         ]  # fmt: skip
-        silenced = _silenced(judged)
         ends = [
             orjson.dumps(
                 {
-                    **verdict,
+                    **judged.ends[at],
                     "source": live.name,
-                    "started": closing.state.started,
-                    "last": closing.state.last,
-                    "events": closing.state.n,
+                    "started": judged.closings[at].state.started,
+                    "last": judged.closings[at].state.last,
+                    "events": judged.closings[at].state.n,
                     "version": live.version,
                 }
             )
-            for verdict, closing in zip(judged.ends, judged.closings, strict=True)
+            for at in own.ends
         ]
-        peaks = [Peak(p.session, p.started, p.member, p.raw) for p in judged.peaks]
-        counts: list[int] = []
-        hit = False
-        if effects or ends or silenced:
-            _, counts, _, hit = await asyncio.gather(
-                self._keep_peaks(live, peaks, stored_to),
-                incidents.apply(self._redis, live.name, effects, now, batch_id),
-                verdicts.append(self._redis, live.name, ends, now, batch_id),
-                rules.hit(self._redis, live.name, silenced, batch_id),
-            )
-        else:
-            await self._keep_peaks(live, peaks, stored_to)
-        self._count(live, judged, counts)
-        self._metrics.rules.labels(live.name).set(len(live.given.rules))
+        counts, _, hit = await asyncio.gather(
+            incidents.apply(self._redis, live.name, effects, now, own.batch_id),
+            verdicts.append(self._redis, live.name, ends, now, own.batch_id),
+            rules.hit(self._redis, live.name, own.silenced, own.batch_id),
+        )
         if hit:
-            self._metrics.silenced.labels(live.name).inc(sum(silenced.values()))
+            self._metrics.silenced.labels(live.name).inc(sum(own.silenced.values()))
+        return counts
 
     async def _keep_peaks(self, live: LiveSource, peaks: list[Peak], stored_to: float) -> None:
         await self._sessions.raise_peaks(live.name, live.settings, peaks)
         live.stored_to = max(live.stored_to, stored_to)
 
-    def _count(self, live: LiveSource, judged: Judged, sightings: list[int]) -> None:
+    def _count(self, live: LiveSource, judged: Judged, findings: Sequence[Finding], sightings: list[int]) -> None:
         name = live.name
         quiet = len(judged.lines) + len(judged.ends) - len(judged.findings)
         self._metrics.verdicts.labels(name, "none", "false").inc(quiet)
-        leading = [finding.verdict["reasons"][0]["detector"] for finding in judged.findings]
+        leading = [finding.verdict["reasons"][0]["detector"] for finding in findings]
         for detector, number in Counter(leading).items():
             self._metrics.verdicts.labels(name, detector, "true").inc(number)
         new = [detector for detector, seen in zip(leading, sightings, strict=True) if seen == 1]

@@ -5,7 +5,7 @@ Owns coalescing, the bounded queue and draining. What happens to a batch is ``Pr
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from service.errors import QueueFull, Unavailable
@@ -52,11 +52,19 @@ class Worker:
                 f"{self._lines} lines wait for source {request.source!r} (limit {self._queue_lines}); slow down",
                 BUSY_RETRY_AFTER_S,
             )
-        job = Job(request, wanted, arrival, asyncio.get_running_loop().create_future())
-        self._waiting.append(job)
-        self._count(size)
-        self._arrived.set()
-        return await job.answer
+        return await self._wait_in_line(request, wanted, arrival).answer
+
+    async def submit_run(self, requests: Sequence[tuple[IngestRequest, Wanted]], arrival: float) -> list[Answer]:
+        """The answers to requests out of the durable queue that are one run: one batch, whatever waits, as they were
+        accepted long ago. Raises Unavailable while stopping, and what went wrong with the batch."""
+        if self._stopping:
+            raise Unavailable("Tocsin is stopping", BUSY_RETRY_AFTER_S)
+        jobs = [self._wait_in_line(request, wanted, arrival) for request, wanted in requests]
+        answers = await asyncio.gather(*(job.answer for job in jobs), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if isinstance(answer, Answer)]
 
     async def drain(self) -> None:
         """Take nothing more, and return once everything accepted is answered."""
@@ -71,6 +79,13 @@ class Worker:
             if not job.answer.done():
                 job.answer.set_exception(Unavailable("Tocsin stopped before this was processed; try again", 1))
         self._waiting.clear()
+
+    def _wait_in_line(self, request: IngestRequest, wanted: Wanted, arrival: float) -> Job:
+        job = Job(request, wanted, arrival, asyncio.get_running_loop().create_future())
+        self._waiting.append(job)
+        self._count(_size(request))
+        self._arrived.set()
+        return job
 
     async def _run(self) -> None:
         while True:
@@ -94,10 +109,18 @@ class Worker:
                     job.answer.set_result(answer)
 
     def _take(self) -> list[Job]:
-        """The next batch: one request with a batch id, or as many without as fit; history is not mixed with news."""
+        """The next batch: one request with a batch id, a run out of the durable queue, or as many without as fit;
+        history is not mixed with news."""
         first = self._waiting.popleft()
         batch, lines = [first], _size(first.request)
-        if first.request.batch_id is None:
+        if first.request.queued is not None:
+            while self._waiting:
+                queued = self._waiting[0].request.queued
+                if queued is None or queued.run != first.request.queued.run:
+                    break
+                batch.append(self._waiting.popleft())
+                lines += _size(batch[-1].request)
+        elif first.request.batch_id is None:
             while self._waiting:
                 following = self._waiting[0].request
                 if following.backfill != first.request.backfill:
@@ -121,4 +144,4 @@ class Worker:
 
 
 def _size(request: IngestRequest) -> int:
-    return max(1, request.received)
+    return max(1, request.received if request.queued is None else len(request.lines))

@@ -155,7 +155,7 @@ class StoredFrames:
                 names += [keys.frame_terms(p, source, chunk_s, chunk), keys.frame_entities(p, source, chunk_s, chunk)]
             if batch_id is not None:
                 names.append(keys.counted(p, source, chunk_s, batch_id))
-            args: list[Arg] = [keys.frames_ttl_s(chunk_s), keys.BATCH_TTL_S, ENTITIES, TERMS, OTHER]
+            args: list[Arg] = [keys.frames_ttl_s(chunk_s), keys.retry_ttl_s(batch_id), ENTITIES, TERMS, OTHER]
             args += [orjson.dumps([str(chunk) for chunk in chunks]), orjson.dumps(groups)]
             calls.append((names, args))
         return tally.late + (sum(await COUNT.call_each(self._redis, calls)) if calls else 0)

@@ -176,7 +176,7 @@ async def apply(
     if batch_id is not None:
         names.append(keys.applied(source, "incidents", batch_id, part))
     args: list[Arg] = [
-        repr(float(now)), keys.INCIDENTS_KEPT, keys.INCIDENT_TTL_S, keys.BATCH_TTL_S, keys.CLAUSES_KEPT,
+        repr(float(now)), keys.INCIDENTS_KEPT, keys.INCIDENT_TTL_S, keys.retry_ttl_s(batch_id), keys.CLAUSES_KEPT,
         keys.OUTBOX_KEPT,
     ]  # fmt: skip
     gathered: dict[str, dict[bytes, None]] = {}

@@ -20,6 +20,16 @@ LIVE_TTL_S = 7 * 86_400
 """A partition of a source that nothing was appended to for this long, beyond ``idle_s``, is forgotten."""
 BATCH_TTL_S = 900
 """How long a batch may be retried with the same answer."""
+QUEUED_TTL_S = 7 * 86_400
+"""The same for an entry of the durable queue: however long nobody takes it up again."""
+QUEUED_BATCH = "queued-"
+"""What the batch id of an entry of the durable queue begins with."""
+QUEUE_LEASE_TTL_S = 10
+"""A consumer of the durable queue that did not renew its leases for this long is taken for dead."""
+RESULTS_TTL_S = 3_600
+"""How long the verdicts of a batch from the durable queue can be asked for once it is done."""
+DEAD_ENTRIES_KEPT = 100
+"""Entries of one partition's durable queue that could not be processed: the oldest go."""
 IN_FLIGHT_TTL_S = 30
 """After this long an unfinished request counts as crashed and may run again."""
 INCIDENT_TTL_S = 30 * 86_400
@@ -73,6 +83,11 @@ def live_ttl_s(idle_s: float) -> int:
     return LIVE_TTL_S + int(idle_s)
 
 
+def retry_ttl_s(batch_id: str | None) -> int:
+    """How long a batch may be retried with the same answer, seconds."""
+    return QUEUED_TTL_S if batch_id is not None and batch_id.startswith(QUEUED_BATCH) else BATCH_TTL_S
+
+
 def partition_of(session: bytes) -> int:
     """Partition of a session id in UTF-8, 0..15: stable across processes, versions and machines."""
     return zlib.crc32(session) % PARTITIONS
@@ -105,6 +120,33 @@ def notes(partition: int, source: str) -> str:
 def appended(partition: int, source: str, batch_id: str) -> str:
     """Reply of one partition's append of a batch, msgpack."""
     return _partition(partition, source, f"batch:{batch_id}")
+
+
+def queue(partition: int, source: str) -> str:
+    """Stream: accepted lines that wait to be judged; without a TTL, as nothing accepted may be lost."""
+    return _partition(partition, source, "queue")
+
+
+def queue_state(partition: int, source: str) -> str:
+    """Hash: ``lines`` in the stream, ``prior``, the largest time before its newest entry, ``fence``, the newest token;
+    of what is being taken ``last``, its last entry, by which ``holder``, after how many failed ``tries``, and
+    ``until``, up to which entry they are taken one by one."""
+    return _partition(partition, source, "queue:state")
+
+
+def queue_lease(partition: int, source: str) -> str:
+    """Name of the consumer that takes from the stream."""
+    return _partition(partition, source, "queue:lease")
+
+
+def queue_added(partition: int, source: str, batch: str) -> str:
+    """Marker that this partition's piece of a batch is in the stream."""
+    return _partition(partition, source, f"queue:added:{batch}")
+
+
+def queue_dead(partition: int, source: str) -> str:
+    """Stream: entries that could not be processed, with the ``reason`` and when (``died``, seconds)."""
+    return _partition(partition, source, "queue:dead")
 
 
 def _frames(partition: int, source: str, chunk_s: float, what: str) -> str:
@@ -154,6 +196,38 @@ def begun(source: str, batch_id: str) -> str:
 def arrived(source: str, batch_id: str) -> str:
     """Wall clock in seconds at which a batch first arrived, as text."""
     return _source(source, f"arrived:{batch_id}")
+
+
+def queue_consumers(source: str) -> str:
+    """Sorted set: name of a consumer of the durable queue -> when it is taken for dead, ms of Redis' clock."""
+    return _source(source, "queue:consumers")
+
+
+def queue_arriving(source: str) -> str:
+    """Sorted set: the largest time (seconds) before a batch that is being added to the durable queue, blank, the batch
+    -> when that counts as crashed, ms of Redis' clock."""
+    return _source(source, "queue:arriving")
+
+
+def queue_bell(source: str) -> str:
+    """How often anything was added to the source's durable queue, as text: consumers look at this alone while nothing
+    comes, and not at all at the queue of a source that never had any."""
+    return _source(source, "queue:bell")
+
+
+def queued_batch(source: str, batch: str) -> str:
+    """Hash: ``head``, what was accepted, JSON, and a field for each piece of the batch that is done."""
+    return _source(source, f"queue:batch:{batch}")
+
+
+def queue_results(source: str) -> str:
+    """List: pieces whose results are kept, oldest first: batch, piece and bytes, blanks between."""
+    return _source(source, "queue:results")
+
+
+def queue_results_bytes(source: str) -> str:
+    """How many bytes those take."""
+    return _source(source, "queue:results:bytes")
 
 
 def live_bundle(source: str) -> str:

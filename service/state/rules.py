@@ -274,7 +274,8 @@ async def hit(redis: Redis, source: str, hits: Mapping[str, int], batch_id: str 
     ]  # fmt: skip
     if batch_id is not None:
         under.append(keys.applied(source, "hits", batch_id, part))
-    return bool(await HIT.call(redis, under, [keys.BATCH_TTL_S, *(word for pair in hits.items() for word in pair)]))
+    ttl_s = keys.retry_ttl_s(batch_id)
+    return bool(await HIT.call(redis, under, [ttl_s, *(word for pair in hits.items() for word in pair)]))
 
 
 async def hits(redis: Redis, source: str) -> dict[str, int]:

@@ -60,7 +60,7 @@ async def append(
     names = [keys.verdicts(source)]
     if batch_id is not None:
         names.append(keys.applied(source, "verdicts", batch_id, part))
-    args: list[Arg] = [int(now * 1000), keys.VERDICTS_KEPT, keys.VERDICTS_TTL_S, keys.BATCH_TTL_S, *verdicts]
+    args: list[Arg] = [int(now * 1000), keys.VERDICTS_KEPT, keys.VERDICTS_TTL_S, keys.retry_ttl_s(batch_id), *verdicts]
     last = await APPEND.call(redis, names, args)
     return str(last.decode())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 
 from service.state import keys, rules
-from service.state.connection import command
+from service.state.connection import command, pipelined
 from service.state.rules import LUA_RULES, NOTHING, StoredRules
 from service.state.script import Arg, Script
 
@@ -150,3 +150,4 @@ async def read(redis: Redis, source: str) -> Clock:
 async def reset(redis: Redis, source: str) -> None:
     """Forget the clock: for ``--reset-sessions``, after which older times may come."""
     await command(redis, "DEL", keys.clock(source))
+    await pipelined(redis, [["HDEL", keys.queue_state(p, source), "prior"] for p in range(keys.PARTITIONS)])

@@ -23,30 +23,34 @@ from models.notes import NoteSettings, SessionNotes
 from models.sessions import NO_KEY, Closing, Rows, SessionSettings, SessionState, group_by_session
 from service.state import keys
 from service.state.connection import command, pipelined
+from service.state.leases import Fence, check
 from service.state.packing import MAX_KEY, MAX_TAIL, unpack_notes, unpack_peaks, unpack_state
 from service.state.script import Arg, Script
 
 SWEEP_LIMIT = 1_000
 """Sessions that one call closes for idleness at most: Redis serves nobody else while a script runs."""
 _EVERYWHERE = range(keys.PARTITIONS)
-_HEADER = struct.Struct("<ddIIIIHHHH")
+_HEADER = struct.Struct("<ddIIIIHHHHI")
 _PURE_END = MAX_KEY + 1
 _ENDS = 0x8000
 
-# KEYS live, idle, peaks, notes, and the reply's key where the batch may be retried. ARGV header (idle_s f64, sweep_to
-# f64, tail u32, sweep limit u32, TTLs u32, u32; of notes: bytes and number of value vectors, bytes and number of codes,
-# u16 each), msgpack arrays of: rows of each session, keys (bit 15: ends), times, watermarks, session ids, and where
-# notes are kept each row's values and codes. Reply: priors, closings flat as (session, state, peaks, row), notes.
+# KEYS live, idle, peaks, notes, the reply's key where the batch may be retried, and where it comes out of the durable
+# queue that partition's state. ARGV header (idle_s f64, sweep_to f64, tail u32, sweep limit u32, TTLs u32, u32; of
+# notes: bytes and number of value vectors, bytes and number of codes, u16 each; fencing token u32), msgpack arrays of:
+# rows of each session, keys (bit 15: ends), times, watermarks, session ids, and where notes are kept each row's values
+# and codes. Reply: priors, closings flat as (session, state, peaks, row), notes; 'fenced' to a stale token.
 APPEND = Script(
     "append",
     """
 local live, idle, peaks, notes, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local sunpack, spack, sub, rep = struct.unpack, struct.pack, string.sub, string.rep
+local idle_s, sweep_to, h, limit, ttl, kept_ttl, vsize, vdepth, csize, cdepth, token =
+  sunpack('<ddIIIIHHHHI', ARGV[1])
+if KEYS[6] and tonumber(redis.call('HGET', KEYS[6], 'fence')) ~= token then return 'fenced' end
 if kept then
   local reply = redis.call('GET', kept)
   if reply then return cmsgpack.unpack(reply) end
 end
-local sunpack, spack, sub, rep = struct.unpack, struct.pack, string.sub, string.rep
-local idle_s, sweep_to, h, limit, ttl, kept_ttl, vsize, vdepth, csize, cdepth = sunpack('<ddIIIIHHHH', ARGV[1])
 local sizes, rowkeys = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
 local times, marks = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])
 local sessions = cmsgpack.unpack(ARGV[6])
@@ -350,6 +354,30 @@ class Appended:
     notes: dict[str, SessionNotes] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that are appended as one: ``sweep_to`` and ``batch_id`` as for ``StoredSessions.append``. Where they come
+    out of the durable queue, ``fence`` is the right to its partition."""
+
+    rows: Rows
+    sweep_to: float = -np.inf
+    batch_id: str | None = None
+    fence: Fence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """One part's calls, one for each of the partitions ``touched``; ``sessions`` of each partition, ``starts``, where
+    the rows of each touched partition begin in ``order``, row numbers by partition."""
+
+    calls: list[tuple[list[str], list[Arg]]]
+    touched: list[int]
+    sessions: list[list[str]]
+    starts: list[int]
+    order: NDArray[np.int64]
+    by_session: dict[str, list[int]]
+
+
 class StoredSessions:
     """The live sessions of every source. Holds no state of its own."""
 
@@ -372,6 +400,21 @@ class StoredSessions:
         and changes nothing. Raises StateError where Redis is away, ValueError for keys outside 0..32766 or a tail
         over ``MAX_TAIL``.
         """
+        [found] = await self.append_each(source, settings, [Part(rows, sweep_to, batch_id)], sweep_limit)
+        return found
+
+    async def append_each(
+        self, source: str, settings: SessionSettings, parts: Sequence[Part], sweep_limit: int = SWEEP_LIMIT
+    ) -> list[Appended]:
+        """Append parts one after the other, in one round trip. Raises Fenced, and that part has no effect, where the
+        right to a partition went to somebody else."""
+        prepared = [self._calls(source, settings, part, sweep_limit) for part in parts]
+        replies = iter(await APPEND.call_each(self._redis, [call for found in prepared for call in found.calls]))
+        return [self._appended(found, [next(replies) for _ in found.calls]) for found in prepared]
+
+    @staticmethod
+    def _calls(source: str, settings: SessionSettings, part: Part, sweep_limit: int) -> _Calls:
+        rows, fence = part.rows, part.fence
         _check(settings, rows)
         by_session = group_by_session(rows.session)
         parts: list[list[str]] = [[] for _ in _EVERYWHERE]
@@ -391,7 +434,7 @@ class StoredSessions:
             _msgpack_cells(rows.time[order], 0xCB, ">f8"),
             _msgpack_cells(rows.watermark[order], 0xCB, ">f8"),
         ]
-        header = _header(settings, sweep_to, sweep_limit)
+        header = _header(settings, part.sweep_to, sweep_limit, part.batch_id, fence)
         notes = _packed_notes(rows, order, settings.notes)
         calls: list[tuple[list[str], list[Arg]]] = []
         starts = np.cumsum([0, *(sum(own) for own in sizes)]).tolist()
@@ -400,20 +443,28 @@ class StoredSessions:
             args += [_msgpack_array(column[starts[i] : starts[i + 1]]) for column in columns]
             args.append(_msgpack_strings(names[p]))
             args += [_msgpack_strings(column[starts[i] : starts[i + 1]]) for column in notes]
-            calls.append((_keys_of(p, source, batch_id), args))
+            names_of = _keys_of(p, source, part.batch_id)
+            if fence is not None and fence.partition == p:
+                names_of.append(keys.queue_state(p, source))
+            calls.append((names_of, args))
+        return _Calls(calls, touched, parts, starts, order, by_session)
+
+    @staticmethod
+    def _appended(found: _Calls, replies: Sequence[Any]) -> Appended:
         priors: dict[str, SessionState] = {}
         kept: dict[str, SessionNotes] = {}
         closings: list[Closing] = []
-        replies = await APPEND.call_each(self._redis, calls)
-        for p, start, (packed_priors, packed_closings, noted) in zip(touched, starts[:-1], replies, strict=True):
-            for session, packed in zip(parts[p], packed_priors, strict=True):
+        for p, start, reply in zip(found.touched, found.starts[:-1], replies, strict=True):
+            check(reply, p)
+            packed_priors, packed_closings, noted = reply
+            for session, packed in zip(found.sessions[p], packed_priors, strict=True):
                 if packed:
                     priors[session] = unpack_state(packed)
-            for session, packed in zip(parts[p], noted, strict=False):
+            for session, packed in zip(found.sessions[p], noted, strict=False):
                 if packed:
                     kept[session] = unpack_notes(packed)
-            closings.extend(_closings(packed_closings, order, start))
-        return Appended(by_session, priors, _sorted(closings), kept)
+            closings.extend(_closings(packed_closings, found.order, start))
+        return Appended(found.by_session, priors, _sorted(closings), kept)
 
     async def sweep(
         self,
@@ -429,7 +480,7 @@ class StoredSessions:
         Call again while it returns any. With a ``batch_id`` a repeated call returns the same.
         """
         empty = _msgpack_array(np.empty(0, dtype=np.uint8))
-        header = _header(settings, watermark, sweep_limit)
+        header = _header(settings, watermark, sweep_limit, batch_id)
         calls = [(_keys_of(p, source, batch_id), [header, *[empty] * 7]) for p in _EVERYWHERE]
         replies = await APPEND.call_each(self._redis, calls)
         nothing = np.empty(0, dtype=np.int64)
@@ -482,12 +533,14 @@ def _check(settings: SessionSettings, rows: Rows) -> None:
         raise ValueError(f"template ids must lie in 0..{MAX_KEY}, got {rows.key.min()}..{rows.key.max()}")
 
 
-def _header(settings: SessionSettings, sweep_to: float, sweep_limit: int) -> bytes:
+def _header(
+    settings: SessionSettings, sweep_to: float, sweep_limit: int, batch_id: str | None, fence: Fence | None = None
+) -> bytes:
     ttl_s = keys.live_ttl_s(settings.idle_s)
     kept = settings.notes
     return _HEADER.pack(
-        settings.idle_s, sweep_to, settings.tail, sweep_limit, ttl_s, keys.BATCH_TTL_S,
-        8 * kept.width, kept.values, 2 * kept.fields, kept.codes,
+        settings.idle_s, sweep_to, settings.tail, sweep_limit, ttl_s, keys.retry_ttl_s(batch_id),
+        8 * kept.width, kept.values, 2 * kept.fields, kept.codes, 0 if fence is None else fence.token,
     )  # fmt: skip
 
 

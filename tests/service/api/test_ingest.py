@@ -210,7 +210,6 @@ async def test_invalid_utf8_line_of_a_text_costs_nothing_but_itself(replica: Rep
         ("/ingest?source=blocks", b"x", {"Content-Encoding": "br"}, 415, "send gzip or nothing"),
         ("/ingest?source=blocks", b"no gzip at all", {"Content-Encoding": "gzip"}, 400, "is not gzip"),
         ("/ingest?source=blocks", CUT_SHORT, {"Content-Encoding": "gzip"}, 400, "too early"),
-        ("/ingest?source=blocks&wait=false", b"x", {}, 501, "send wait=true"),
         ("/ingest?source=blocks&wait=perhaps", b"x", {}, 422, "wait"),
         ("/ingest?source=blocks&verdicts=some", b"x", {}, 422, "'all', 'anomalous' or 'none'"),
         ("/ingest?source=blocks", b"x", {"Content-Type": "text/plain", "Idempotency-Key": "\x7f"}, 422, "printable"),

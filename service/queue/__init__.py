@@ -1,0 +1,1 @@
+"""The durable queue: lines accepted before they are judged, and judged later, exactly once in effect."""

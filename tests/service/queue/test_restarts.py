@@ -1,0 +1,70 @@
+"""Processes and Redis end at any moment: what was accepted is judged all the same, once."""
+
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from service.state import keys, queue
+from tests.golden import blocks
+from tests.service.queue.test_queue import accept, done, plain, swept
+from tests.service.serving import PATIENCE_S, Child, Link, blocks_bundle, running, stored, until
+
+LINES = blocks.golden_log()
+SIZE = 100
+
+
+async def undisturbed(redis: Redis, redis_url: str, bundles: Path) -> dict[str, Any]:
+    """Verdicts of every batch, of ended sessions, and how often each session rang, where nothing happens."""
+    async with running(redis_url, bundles, time.time) as replica:
+        batches = [await accept(replica, "blocks", LINES[at : at + SIZE]) for at in range(0, len(LINES), SIZE)]
+        found = await all_of(replica, [batch["batch"] for batch in batches])
+    await redis.flushall()
+    return found
+
+
+async def all_of(replica: Any, batches: list[str]) -> dict[str, Any]:
+    lines = [plain([v for v in (await done(replica, b))["verdicts"] if v["index"] is not None]) for b in batches]
+    await swept(replica)
+    incidents = (await replica.get("/incidents", limit=1000))["incidents"]
+    rang = sorted((i["session"], i["count"]) for i in incidents)
+    return {"lines": lines, "ends": plain(await replica.ends("blocks")), "rang": rang}
+
+
+async def leases_lapsed(redis: Redis) -> None:
+    """As if ten seconds had passed since the last consumer ended."""
+    lapsed = [keys.queue_lease(p, "blocks") for p in range(keys.PARTITIONS)]
+    await redis.delete(*lapsed, keys.queue_consumers("blocks"))
+
+
+@pytest.mark.slow
+async def test_killed_consumers_lose_and_repeat_nothing(redis: Redis, redis_url: str, tmp_path: Path) -> None:
+    """Each of three processes is killed while it consumes, between an append and its acknowledgement, which Redis is
+    kept from seeing."""
+    bundles = stored(tmp_path / "bundles", blocks_bundle())
+    expected = await undisturbed(redis, redis_url, bundles)
+    batches: list[str] = []
+    starts = iter(range(0, len(LINES), SIZE))
+    for _ in range(3):
+        async with Link(redis_url) as link, httpx.AsyncClient(timeout=PATIENCE_S) as http:
+            child = Child(link.url, bundles)
+            try:
+                await child.ready(http)
+                link.break_once(queue.DONE.sha, seen_by_redis=False)
+                for at in islice(starts, 2):
+                    body = {"source": "blocks", "lines": LINES[at : at + SIZE]}
+                    answer = await http.post(f"{child.url}/ingest?wait=false", json=body)
+                    assert answer.status_code == 202, answer.text
+                    batches.append(answer.json()["batch"])
+                await until(lambda: link.broke, "a run is judged")
+            finally:
+                child.kill()
+        await leases_lapsed(redis)
+    async with running(redis_url, bundles, time.time) as replica:
+        batches += [(await accept(replica, "blocks", LINES[at : at + SIZE]))["batch"] for at in starts]
+        assert await all_of(replica, batches) == expected
+        assert sum(depth.lines for depth in await queue.depths(redis, "blocks")) == 0
