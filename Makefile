@@ -7,6 +7,8 @@ VENV ?= .venv
 DEMO_PORT ?= 8000
 PYTEST_ARGS ?=
 
+RESOLVE = $(VENV)/bin/uv pip compile --quiet --config-file requirements/uv.toml --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS) pyproject.toml
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet
 SERVE_STAMP := $(VENV)/.installed-serve
 TEST_STAMP := $(VENV)/.installed-test
@@ -17,7 +19,7 @@ ifneq ($(BESIDE),)
 export TOCSIN_DATASETS_DIR ?= $(abspath $(BESIDE))
 endif
 
-.PHONY: help venv demo test check bench train-sample clean
+.PHONY: help venv demo test check audit lock sbom bench train-sample clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,11 +32,26 @@ demo: $(SERVE_STAMP) ## serve the shipped bundle, replay the recorded sample, pr
 test: $(TEST_STAMP) ## run all tests (PYTEST_ARGS="tests/models -k bundle")
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 
-check: $(TEST_STAMP) ## ruff, mypy --strict and the import contracts
+check: $(TEST_STAMP) ## ruff, mypy --strict, the import contracts, known vulnerabilities
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy --strict
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/python requirements/audit.py requirements/learner.lock
+
+audit: $(TEST_STAMP) ## look for known vulnerabilities in what the images install
+	$(VENV)/bin/python requirements/audit.py requirements/serve.lock requirements/serve-gpu.lock requirements/learner.lock
+
+lock: $(TEST_STAMP) ## pin what the images install, with hashes (LOCK_ARGS=--upgrade: newest versions)
+	$(RESOLVE) --extra cpu --extra kafka --extra notify --output-file requirements/serve.lock
+	$(RESOLVE) --extra gpu --extra kafka --extra notify --output-file requirements/serve-gpu.lock
+	$(RESOLVE) --extra cpu --extra train --extra kafka --extra notify --no-emit-package torch \
+		--output-file requirements/learner.lock
+
+sbom: $(TEST_STAMP) ## list what each image holds as CycloneDX JSON, under build/sbom
+	@mkdir -p build/sbom
+	for lock in serve serve-gpu learner; do $(VENV)/bin/cyclonedx-py requirements requirements/$$lock.lock \
+		--pyproject pyproject.toml --output-reproducible --output-file build/sbom/$$lock.cdx.json || exit 1; done
 
 bench: $(TEST_STAMP) ## measure speed and memory
 	$(VENV)/bin/python -m tests.bench
