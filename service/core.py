@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from models.autolog.judge import FrameJudge
 from models.bundles import BundleStore
-from models.errors import StateError, TocsinError
+from models.errors import StateError
 from models.rate.judge import RateJudge
 from models.source.config import Source
 from service.access.gate import Gate
@@ -397,11 +397,15 @@ class Core:
     async def _keep_connected(self) -> None:
         while True:
             await asyncio.sleep(CONNECT_EVERY_S)
-            if not self._connected:
-                with contextlib.suppress(StateError):
+            try:
+                if not self._connected:
                     await self._connect()
-            elif not await connection.answers(self.redis):
-                self._lost("Redis is away")
+                elif not await connection.answers(self.redis):
+                    self._lost("Redis is away")
+            except StateError:
+                pass  # said already
+            except Exception:  # without this task the replica would stay away from Redis for good
+                log.exception("connecting failed")
 
     async def _keep_closing(self) -> None:
         while True:
@@ -412,7 +416,7 @@ class Core:
                 await self.sweep()
             except StateError as error:
                 self._lost(str(error))
-            except TocsinError:
+            except Exception:  # without this task no silent session would ever close again
                 log.exception("closing idle sessions failed")
 
 

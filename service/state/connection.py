@@ -49,6 +49,9 @@ async def redis_errors() -> AsyncIterator[None]:
     except (ConnectionError, TimeoutError, BusyLoadingError, OSError) as error:
         what = str(error) or f"no answer within {ANSWER_WITHIN_S:g} s"
         raise StateError(f"Redis is away: {what}; try again, or check TOCSIN_REDIS_URL") from error
+    except RuntimeError as error:
+        # What uvloop says of a connection that broke off between its check and the command.
+        raise StateError(f"Redis is away: {error}; try again, or check TOCSIN_REDIS_URL") from error
     except ResponseError as error:
         raise StateError(f"Redis refused a command: {error}") from error
     except RedisClusterException as error:  # which is none of their errors

@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from models.bundle import MANIFEST, TEMPLATES
-from service.state import keys, windows
+from service.state import connection, keys, windows
 from service.state.embedded import EmbeddedRedis
 from tests.golden import blocks
 from tests.service.serving import (
@@ -141,6 +141,28 @@ async def test_redis_that_is_lost_for_a_moment_costs_only_that_request(
         await until(lambda: ready(replica), "it is well again")
         await replica.ingest("shop", later_shop_lines(100))
         await replica.ingest("blocks", LINES[100:200])
+
+
+async def test_background_work_goes_on_after_an_error_that_nobody_foresaw(
+    redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await redis.ping()
+    calls = {"closing": 0, "connecting": 0}
+
+    def failing_once(name: str, own: Any) -> Any:
+        async def called(*given: Any) -> Any:
+            calls[name] += 1
+            if calls[name] == 1:
+                raise ValueError("nobody foresaw it")
+            return await own(*given)
+
+        return called
+
+    async with running(redis_url, stored(tmp_path / "bundles", blocks_bundle())) as replica:
+        core = replica.core
+        monkeypatch.setattr(core, "sweep", failing_once("closing", core.sweep))
+        monkeypatch.setattr(connection, "answers", failing_once("connecting", connection.answers))
+        await until(lambda: min(calls.values()) >= 2, "both tasks go on")
 
 
 def tampered(folder: Path) -> str:

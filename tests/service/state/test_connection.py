@@ -1,13 +1,16 @@
 """What the connection refuses, and that Redis being away is said in one way."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from models.errors import StateError
 from service.state import keys, sources, watermark
-from service.state.connection import answers, claim_schema, connect, open_client
+from service.state.connection import answers, claim_schema, command, connect, open_client, pipelined
 from service.state.embedded import EmbeddedRedis
 
 
@@ -60,3 +63,28 @@ async def test_read_only_replica_is_told_apart(tmp_path: Path) -> None:
             await sources.put(client, "s", {})
         await client.replicaof("NO", "ONE")
         await client.aclose()
+
+
+def test_a_connection_that_breaks_off_just_before_a_command_is_a_state_error(redis_url: str) -> None:
+    """On the event loop that serves: uvloop's transports raise RuntimeError once they are closed."""
+
+    async def lost_in_between() -> None:
+        client = await connect(redis_url)
+        pool = client.connection_pool
+        connected = pool.get_connection
+
+        async def breaks_off() -> Any:
+            connection = await connected()  # type: ignore[no-untyped-call]
+            connection._writer.transport.abort()
+            await asyncio.sleep(0.01)
+            return connection
+
+        pool.get_connection = breaks_off  # type: ignore[method-assign]
+        with pytest.raises(StateError, match="Redis is away"):
+            await pipelined(client, [["PING"]])
+        pool.get_connection = connected  # type: ignore[method-assign]
+        assert await command(client, "PING")
+        await client.aclose()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(lost_in_between())
