@@ -22,7 +22,7 @@ from service.pipeline.report import Reporter
 from service.pipeline.seen import Watch, nobody, observed
 from service.pipeline.silence import heard
 from service.state import keys, rules, sweeps
-from service.state.windows import StoredSessions
+from service.state.windows import BatchOver, StoredSessions
 
 
 class Closer:
@@ -76,7 +76,11 @@ class Closer:
         async with live.lock:
             number = await sweeps.number(self._redis, live.name)
             batch_id, pin = f"sweep-{number}", keys.sweep_rules(live.name, number)
-            closings = await self._sessions.sweep(live.name, live.settings, mark, batch_id)
+            try:
+                closings = await self._sessions.sweep(live.name, live.settings, mark, batch_id)
+            except BatchOver:  # this replica stood still beyond its lease: another one closed and reported them
+                self._unreported = False
+                return 0
             given = await rules.read(self._redis, live.name, live.given, pin)
             judge = partial(self._judge, closings, live.rules_of(given), now)
             judged = await asyncio.get_running_loop().run_in_executor(self._executor, judge)
@@ -85,7 +89,7 @@ class Closer:
             if live.judge is not None:
                 nothing = observed(live.judge, Events.none(), Windows.none(live.settings.width), None)
                 self._watch(live.seen(live.judge, nothing, judged, live.rules_of(given), now))
-            await sweeps.done(self._redis, live.name)
+            await sweeps.done(self._redis, live.name, number)
             self._unreported = False
             await self._sessions.forget(live.name, batch_id)
             await rules.unpin(self._redis, pin)

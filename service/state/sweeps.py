@@ -21,6 +21,12 @@ return 1
 """,
 )
 
+# KEYS number. ARGV the number that was swept.
+DONE = Script(
+    "sweep_done",
+    "if (redis.call('GET', KEYS[1]) or '0') == ARGV[1] then return redis.call('INCR', KEYS[1]) end return 0",
+)
+
 
 async def take_lease(redis: Redis, source: str, token: str) -> bool:
     """Take or renew the lease for ten seconds; False where another holder has it."""
@@ -32,6 +38,6 @@ async def number(redis: Redis, source: str) -> int:
     return int(await command(redis, "GET", keys.sweep_number(source)) or 0)
 
 
-async def done(redis: Redis, source: str) -> None:
-    """The sweep was reported: the next one gets another number."""
-    await command(redis, "INCR", keys.sweep_number(source))
+async def done(redis: Redis, source: str, number: int) -> None:
+    """Sweep ``number`` was reported: the next one gets another. Nothing where somebody else said so before."""
+    await DONE.call(redis, [keys.sweep_number(source)], [number])

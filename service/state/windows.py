@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from redis.asyncio import Redis
 
+from models.errors import StateError
 from models.notes import NoteSettings, SessionNotes
 from models.sessions import NO_KEY, Closing, Rows, SessionSettings, SessionState, group_by_session
 from service.state import keys
@@ -31,6 +32,8 @@ SWEEP_LIMIT = 1_000
 """Sessions that one call closes for idleness at most: Redis serves nobody else while a script runs."""
 _EVERYWHERE = range(keys.PARTITIONS)
 _HEADER = struct.Struct("<ddIIIIHHHHI")
+_OVER = b"over"
+"""In the place of a kept reply once the batch's answer is stored. Not msgpack of any reply: that is an array."""
 _PURE_END = MAX_KEY + 1
 _ENDS = 0x8000
 
@@ -49,6 +52,7 @@ local idle_s, sweep_to, h, limit, ttl, kept_ttl, vsize, vdepth, csize, cdepth, t
 if KEYS[6] and tonumber(redis.call('HGET', KEYS[6], 'fence')) ~= token then return 'fenced' end
 if kept then
   local reply = redis.call('GET', kept)
+  if reply == 'over' then return reply end
   if reply then return cmsgpack.unpack(reply) end
 end
 local sizes, rowkeys = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
@@ -328,6 +332,13 @@ return raised
 )
 
 
+class BatchOver(StateError):
+    """The batch was finished by somebody else, who had taken this one for dead."""
+
+    def __init__(self) -> None:
+        super().__init__("the batch was answered by another replica meanwhile; try again to get its answer")
+
+
 @dataclass(frozen=True, slots=True)
 class Peak:
     """The raw output of event member ``member`` (0..255) in the epoch of ``session`` that began at ``started``
@@ -397,8 +408,8 @@ class StoredSessions:
 
         ``sweep_to`` is a watermark in seconds: in the partitions touched, up to ``sweep_limit`` sessions each that it
         has passed by ``idle_s`` are closed too. With a ``batch_id`` the same call within 15 minutes returns the same
-        and changes nothing. Raises StateError where Redis is away, ValueError for keys outside 0..32766 or a tail
-        over ``MAX_TAIL``.
+        and changes nothing. Raises BatchOver where that batch was forgotten meanwhile, StateError where Redis is away,
+        ValueError for keys outside 0..32766 or a tail over ``MAX_TAIL``.
         """
         [found] = await self.append_each(source, settings, [Part(rows, sweep_to, batch_id)], sweep_limit)
         return found
@@ -456,6 +467,8 @@ class StoredSessions:
         closings: list[Closing] = []
         for p, start, reply in zip(found.touched, found.starts[:-1], replies, strict=True):
             check(reply, p)
+            if reply == _OVER:
+                raise BatchOver()
             packed_priors, packed_closings, noted = reply
             for session, packed in zip(found.sessions[p], packed_priors, strict=True):
                 if packed:
@@ -477,12 +490,15 @@ class StoredSessions:
         """Close sessions whose silence the watermark has passed, the longest silent first, ``sweep_limit`` per
         partition.
 
-        Call again while it returns any. With a ``batch_id`` a repeated call returns the same.
+        Call again while it returns any. With a ``batch_id`` a repeated call returns the same, or raises BatchOver.
         """
         empty = _msgpack_array(np.empty(0, dtype=np.uint8))
         header = _header(settings, watermark, sweep_limit, batch_id)
-        calls = [(_keys_of(p, source, batch_id), [header, *[empty] * 7]) for p in _EVERYWHERE]
+        args: list[Arg] = [header, *[empty] * 7]
+        calls = [(_keys_of(p, source, batch_id), args) for p in _EVERYWHERE]
         replies = await APPEND.call_each(self._redis, calls)
+        if _OVER in replies:
+            raise BatchOver()
         nothing = np.empty(0, dtype=np.int64)
         return _sorted([closing for reply in replies for closing in _closings(reply[1], nothing, 0)])
 
@@ -522,8 +538,13 @@ class StoredSessions:
         await pipelined(self._redis, [["DEL", *_keys_of(p, source, None)] for p in _EVERYWHERE])
 
     async def forget(self, source: str, batch_id: str) -> None:
-        """Drop the kept replies of a batch whose final answer is stored: the larger part of a batch's memory."""
-        await pipelined(self._redis, [["DEL", keys.appended(p, source, batch_id)] for p in _EVERYWHERE])
+        """Drop the kept replies of a batch whose final answer is stored: the larger part of a batch's memory.
+
+        A word stays in their place. Whoever began the batch and stood still since, or whose command was held up on its
+        way to Redis, finds it and appends nothing a second time.
+        """
+        names = [keys.appended(p, source, batch_id) for p in _EVERYWHERE]
+        await pipelined(self._redis, [["SET", name, _OVER, "XX", "KEEPTTL"] for name in names])
 
 
 def _check(settings: SessionSettings, rows: Rows) -> None:

@@ -24,7 +24,7 @@ from models.sessions import (
 from service.state import keys
 from service.state.connection import open_client
 from service.state.packing import MAX_KEY
-from service.state.windows import Peak, StoredSessions
+from service.state.windows import BatchOver, Peak, StoredSessions
 
 SETTINGS = SessionSettings(tail=3, idle_s=10.0, lateness_s=2.0)
 NAMES = ["a", "b", "c", "blk_-1608999687919862906", "ü:{x}", ""]
@@ -197,10 +197,29 @@ async def test_retried_batch_changes_nothing_and_gets_the_same_answer(redis: Red
     second = await stored.append("s", SETTINGS, rows, sweep_to=19.0, batch_id="k")
     assert second == first
     assert await stored.read("s", "a") == state
-    await stored.forget("s", "k")
-    third = await stored.append("s", SETTINGS, rows, sweep_to=19.0, batch_id="k")
-    assert third != first
     assert await redis.ttl(keys.appended(keys.partition_of(b"a"), "s", "k")) in range(800, 901)
+
+
+async def test_batch_that_was_forgotten_is_appended_by_nobody_who_comes_late(redis: Redis) -> None:
+    """A replica that stood still, or a command that was held up on its way, comes after the answer was stored."""
+    stored = StoredSessions(redis)
+    rows = rows_of([*run_of("a", [3, 4], start=20.0), Row("b", 5, 21.0, True)])
+    await stored.append("s", SETTINGS, rows, batch_id="k")
+    await stored.forget("s", "k")
+    state = await stored.read("s", "a")
+    with pytest.raises(BatchOver, match="answered by another replica"):
+        await stored.append("s", SETTINGS, rows, batch_id="k")
+    assert await stored.read("s", "a") == state is not None
+    assert await stored.sweep("s", SETTINGS, 1000.0, "sweep-0") != []
+    await stored.forget("s", "sweep-0")
+    await stored.append("s", SETTINGS, rows)
+    with pytest.raises(BatchOver):
+        await stored.sweep("s", SETTINGS, 1000.0, "sweep-0")
+    assert await stored.count_live("s") == 1
+    assert await redis.ttl(keys.appended(keys.partition_of(b"a"), "s", "k")) in range(800, 901)
+    # Nothing is left in partitions that the batch had no rows in.
+    left = {name async for name in redis.scan_iter("*:batch:k")}
+    assert left == {keys.appended(keys.partition_of(name), "s", "k").encode() for name in (b"a", b"b")}
 
 
 async def test_retry_after_half_the_partitions_were_appended_completes_the_rest(redis: Redis) -> None:
