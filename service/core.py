@@ -219,13 +219,14 @@ class Core:
                 raise KeyReused("this Idempotency-Key was used with another body; use a new key")
         batch_id = hashlib.sha256(f"{idempotency_key}\x1f{body_hash}".encode()).hexdigest()[:32]
         try:
-            arrival = await watermark.first_arrival(self.redis, live.name, batch_id, self.clock())
-            if wait:
-                answer = await worker.submit(replace(request, batch_id=batch_id), wanted, arrival)
-            else:
-                answer = await self.queue.accept(live, request, wanted, arrival, batch_id)
-            finished = b"%d %s" % (answer.status, answer.body)
-            await answers.finish(self.redis, live.name, idempotency_key, body_hash, finished)
+            async with answers.kept(self.redis, live.name, idempotency_key, body_hash):
+                arrival = await watermark.first_arrival(self.redis, live.name, batch_id, self.clock())
+                if wait:
+                    answer = await worker.submit(replace(request, batch_id=batch_id), wanted, arrival)
+                else:
+                    answer = await self.queue.accept(live, request, wanted, arrival, batch_id)
+                finished = b"%d %s" % (answer.status, answer.body)
+                await answers.finish(self.redis, live.name, idempotency_key, body_hash, finished)
         except BaseException:
             # Given back so that a retry runs at once; what was appended already is found again by the batch id.
             with contextlib.suppress(StateError):

@@ -3,10 +3,15 @@
 Owns the life of a key: fresh, in flight, done. Does not know what an answer says, nor how a body is hashed.
 """
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
+from models.errors import StateError
 from service.state import keys
 from service.state.script import Arg, Script
 
@@ -38,6 +43,16 @@ return 1
 """,
 )
 
+# KEYS answer. ARGV body hash, TTL of the marker in ms. Reply: 0 where nothing is claimed for that body any more.
+RENEW = Script(
+    "renew_answer",
+    """
+local body, answer = unpack(redis.call('HMGET', KEYS[1], 'body', 'answer'))
+if body ~= ARGV[1] or answer then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+""",
+)
+
 # KEYS answer. ARGV body hash.
 ABANDON = Script(
     "abandon_answer",
@@ -47,6 +62,9 @@ if body ~= ARGV[1] or answer then return 0 end
 return redis.call('DEL', KEYS[1])
 """,
 )
+
+
+RENEW_EVERY_S = keys.IN_FLIGHT_TTL_S / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +92,7 @@ class Mismatch:
 
 
 async def begin(redis: Redis, source: str, idempotency_key: str, body_hash: str) -> Fresh | InFlight | Done | Mismatch:
-    """Claim a key for a body, or learn why not. A claim lapses after 30 s, so that a crash heals."""
+    """Claim a key for a body, or learn why not. A claim lapses within seconds unless ``kept``: a crash heals."""
     reply = await BEGIN.call(redis, [keys.answer(source, idempotency_key)], [body_hash, keys.IN_FLIGHT_TTL_S * 1000])
     match bytes(reply[0]):
         case b"fresh":
@@ -85,6 +103,26 @@ async def begin(redis: Redis, source: str, idempotency_key: str, body_hash: str)
             return Mismatch()
         case _:
             return InFlight(max(0, int(reply[1])) / 1000)
+
+
+@asynccontextmanager
+async def kept(redis: Redis, source: str, idempotency_key: str, body_hash: str) -> AsyncIterator[None]:
+    """Renew a claim while the body runs, however long that takes."""
+
+    async def renew() -> None:
+        claimed = True
+        while claimed:
+            await asyncio.sleep(RENEW_EVERY_S)
+            with contextlib.suppress(StateError):  # lapsed or not: what is done twice has its effect once
+                args: list[Arg] = [body_hash, keys.IN_FLIGHT_TTL_S * 1000]
+                claimed = bool(await RENEW.call(redis, [keys.answer(source, idempotency_key)], args))
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        # Where the client loses this cancellation, the next renewal finds nothing to renew.
+        renewing.cancel()
 
 
 async def finish(redis: Redis, source: str, idempotency_key: str, body_hash: str, answer: bytes) -> bool:

@@ -30,8 +30,8 @@ RESULTS_TTL_S = 3_600
 """How long the verdicts of a batch from the durable queue can be asked for once it is done."""
 DEAD_ENTRIES_KEPT = 100
 """Entries of one partition's durable queue that could not be processed: the oldest go."""
-IN_FLIGHT_TTL_S = 30
-"""After this long an unfinished request counts as crashed and may run again."""
+IN_FLIGHT_TTL_S = 6
+"""A request whose replica did not renew its claim for this long counts as crashed and may run again."""
 INCIDENT_TTL_S = 30 * 86_400
 INCIDENTS_KEPT = 50_000
 VERDICTS_KEPT = 100_000

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import pytest
 from redis.asyncio import Redis
 
 from service.state import answers, keys
 from service.state.answers import Done, Fresh, InFlight, Mismatch
+from tests.service.serving import until
 
 
 async def test_key_is_fresh_then_in_flight_then_done(redis: Redis) -> None:
@@ -31,6 +33,21 @@ async def test_claim_of_a_crashed_request_lapses(redis: Redis) -> None:
     assert 0 < await redis.pttl(keys.answer("s", "k")) <= keys.IN_FLIGHT_TTL_S * 1000
     await redis.pexpire(keys.answer("s", "k"), 0)
     assert await answers.begin(redis, "s", "k", "h1") == Fresh()
+
+
+async def test_claim_lasts_as_long_as_its_owner_works(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "RENEW_EVERY_S", 0.01)
+    await answers.begin(redis, "s", "k", "h1")
+    async with answers.kept(redis, "s", "k", "h1"):
+        await redis.pexpire(keys.answer("s", "k"), 60_000)
+
+        async def renewed() -> bool:
+            return 0 < await redis.pttl(keys.answer("s", "k")) <= keys.IN_FLIGHT_TTL_S * 1000
+
+        await until(renewed, "the claim was renewed")
+        await answers.finish(redis, "s", "k", "h1", b"a")
+    assert await redis.ttl(keys.answer("s", "k")) > keys.IN_FLIGHT_TTL_S
+    assert await answers.begin(redis, "s", "k", "h1") == Done(b"a")
 
 
 async def test_late_answer_is_kept_unless_another_body_has_the_key_by_now(redis: Redis) -> None:
