@@ -154,7 +154,7 @@ class Core:
         with contextlib.suppress(StateError):
             await self._connect()
             await self.gate.ring.read()
-        inventory = Inventory(self.redis, self.sessions, self.metrics, lambda: self.sources.live)
+        inventory = Inventory(self.redis, self.sessions, self.metrics, lambda: self.sources.live, self.clock)
         background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing, inventory.keep_taking)
         self._tasks = [
             asyncio.create_task(work())

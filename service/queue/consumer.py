@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from itertools import groupby
 from time import monotonic
 from uuid import uuid4
@@ -80,6 +80,11 @@ class Consumer:
         """Until when a partition is left alone, as its next run failed, by the monotonic clock."""
         self._keeping: asyncio.Task[None] | None = None
         self._consuming = asyncio.create_task(self._keep_consuming())
+
+    @property
+    def held(self) -> Collection[int]:
+        """Partitions that are consumed here now."""
+        return self._shares.held
 
     def ring(self) -> None:
         """Something was accepted here: look at once."""

@@ -6,7 +6,7 @@ process stops.
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any
@@ -66,6 +66,11 @@ class DurableQueue:
     ) -> Answer:
         """See ``Acceptance.accept``."""
         return await self._acceptance.accept(live, request, wanted, arrival, batch)
+
+    def held(self, source: str) -> Collection[int]:
+        """Partitions of a source that this process consumes now."""
+        consumer = self._consumers.get(source)
+        return () if consumer is None else consumer.held
 
     def serve(self, live: LiveSource) -> None:
         """Consume a source's queue from now on; one that was configured anew as it is now."""

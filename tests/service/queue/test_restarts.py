@@ -1,5 +1,8 @@
 """Processes and Redis end at any moment: what was accepted is judged all the same, once."""
 
+import asyncio
+import os
+import signal
 import time
 from itertools import islice
 from pathlib import Path
@@ -10,9 +13,10 @@ import pytest
 from redis.asyncio import Redis
 
 from service.state import keys, queue
+from service.state.embedded import EmbeddedRedis
 from tests.golden import blocks
 from tests.service.queue.test_queue import accept, done, plain, swept
-from tests.service.serving import PATIENCE_S, Child, Link, blocks_bundle, running, stored, until
+from tests.service.serving import PATIENCE_S, Child, Link, Replica, blocks_bundle, running, stored, until
 
 LINES = blocks.golden_log()
 SIZE = 100
@@ -68,3 +72,30 @@ async def test_killed_consumers_lose_and_repeat_nothing(redis: Redis, redis_url:
         batches += [(await accept(replica, "blocks", LINES[at : at + SIZE]))["batch"] for at in starts]
         assert await all_of(replica, batches) == expected
         assert sum(depth.lines for depth in await queue.depths(redis, "blocks")) == 0
+
+
+async def test_a_killed_redis_has_on_disk_what_was_accepted(tmp_path: Path) -> None:
+    own = EmbeddedRedis(tmp_path / "state")
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, own.start)
+    try:
+        async with running(own.url, stored(tmp_path / "bundles", blocks_bundle()), time.time) as replica:
+            async with replica.core.sources.live["blocks"].lock:  # nothing is judged before Redis ends
+                batches = [(await accept(replica, "blocks", LINES[at : at + 60]))["batch"] for at in (0, 60, 120)]
+                assert own.pid is not None
+                os.kill(own.pid, signal.SIGKILL)
+                await loop.run_in_executor(None, own.stop)
+                refused = await replica.http.post("/ingest?wait=false", json={"source": "blocks", "lines": LINES[180:]})
+                assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+            await loop.run_in_executor(None, own.start)
+            for number, batch in enumerate(batches):
+                await until(lambda: ready(replica), "it noticed Redis")
+                indexes = {v["index"] for v in (await done(replica, batch))["verdicts"]} - {None}
+                assert indexes == set(range(60)), number
+            assert "wait=false" not in (await replica.get("/readyz"))["problems"]
+    finally:
+        await loop.run_in_executor(None, own.stop)
+
+
+async def ready(replica: Replica) -> bool:
+    return (await replica.http.get("/readyz")).status_code == 200
