@@ -176,7 +176,8 @@ def show(
         print_json(opened.manifest)
     else:
         card = opened.files.get(CARD, b"no card").decode("utf-8", "replace")
-        Console().print(Markdown("\n".join(map(harmless, card.split("\n")))))
+        # Its text is in part a log's: no link that leads elsewhere than it says.
+        Console().print(Markdown("\n".join(map(harmless, card.split("\n"))), hyperlinks=False))
 
 
 def show_workflow(bundle: Bundle, svg: Path | None, json: bool) -> None:

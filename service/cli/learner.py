@@ -13,6 +13,7 @@ import typer
 
 from models.bundles import BundleStore
 from models.errors import ConfigError, TocsinError
+from service import logs
 from service.settings import Settings, load_settings
 from service.state import connection
 from service.state.embedded import attach
@@ -39,7 +40,7 @@ def learner(
     Runs beside `tocsin serve` with the same settings; one learner works on a source at a time. Needs the extra `train`.
     """
     settings = load_settings(config)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.begin()
     os.nice(NICENESS)
     url = settings.redis_url or attach(settings.data_dir)
     asyncio.run(_run(settings, url, once, json))

@@ -16,6 +16,7 @@ import typer
 import uvicorn
 
 from models.errors import ConfigError, StateError
+from service import logs
 from service.access import declared
 from service.access.binding import OPEN_WARNING, asks_for_keys, is_loopback, refusal
 from service.api.app import create_app
@@ -50,7 +51,7 @@ def serve(
     check(settings)
     check_tls(settings)
     declared.load(settings.api_keys_file)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logs.begin()
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
@@ -162,6 +163,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def worker_app() -> object:
     """The application of one worker process, from the environment that ``serve`` prepared."""
+    logs.begin(logging.WARNING)
     settings = load_settings()
     assert settings.redis_url is not None
     _collect_seldom()

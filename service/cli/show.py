@@ -1,5 +1,7 @@
 """How commands show things: progress on long work, tables for people, JSON for machines, hostile text made harmless."""
 
+import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,11 +13,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from training.corpus import Progress as Advance
 
+_UNUSUAL = re.compile("[^\\n -~]")
+
 
 def print_json(value: Any) -> None:
-    """One JSON document on standard output."""
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    """One JSON document on standard output; what JSON lets stand but a terminal acts on is escaped."""
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    sys.stdout.buffer.write(_UNUSUAL.sub(_seen, text).encode())
     sys.stdout.buffer.flush()
+
+
+def _seen(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]
 
 
 def harmless(text: str) -> str:

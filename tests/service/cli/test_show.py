@@ -1,5 +1,6 @@
 """How commands show things: one JSON document, hostile text made harmless, bars only where somebody looks."""
 
+import io
 import json
 
 import pytest
@@ -39,3 +40,16 @@ def test_progress_prints_nothing_where_nobody_looks(quiet: bool, capsys: pytest.
         (task,) = shown.tasks
         assert (task.completed, task.total) == (3, 3)
     assert capsys.readouterr() == ("", "")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_json_drives_no_terminal_and_says_the_same(text: str) -> None:
+    said = {"line": text + "\x9b31m\u202e\U000e0041"}
+    stream = io.BytesIO()
+    out = io.TextIOWrapper(stream, encoding="utf-8", write_through=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout", out)
+        print_json(said)
+    written = stream.getvalue().decode()
+    assert json.loads(written) == said
+    assert written.replace("\n", "").isprintable()
