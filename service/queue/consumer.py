@@ -68,6 +68,7 @@ class Consumer:
         self._submit = submit
         self._settled = settled
         self._metrics = metrics
+        metrics.redelivered.labels(source)
         self._run_lines = run_lines
         self._results_bytes = results_bytes
         self._tries = tries
