@@ -23,6 +23,7 @@ from service.api import (
     notifications,
     otlp,
     page,
+    queue,
     sources,
     verdicts,
 )
@@ -39,9 +40,10 @@ from service.listen.listeners import Listeners
 from service.page.page import Page
 
 ROUTERS = (
-    page, login, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, mutes, notifications, health,
+    page, login, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, mutes, notifications,
+    queue, health,
 )  # fmt: skip
-BY_HAND = (feedback, sources, models, mutes, notifications)
+BY_HAND = (feedback, sources, models, mutes, notifications, queue)
 """What people change: browsers may for nobody but our own page."""
 
 

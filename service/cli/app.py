@@ -20,6 +20,7 @@ from service.cli import (
     learner,
     notify,
     parse,
+    queue,
     replay,
     serve,
     sources,
@@ -47,6 +48,7 @@ app.command("sources")(sources.sources)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(keys.app, name="keys")
 app.add_typer(notify.app, name="notify")
+app.add_typer(queue.app, name="queue")
 app.add_typer(datasets.app, name="datasets")
 app.command("demo")(demo.demo)
 

@@ -21,6 +21,7 @@ from service.metrics import Metrics
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.live import LiveSource
 from service.pipeline.request import IngestRequest
+from service.queue import inspection
 from service.queue.acceptance import Acceptance
 from service.queue.consumer import Consumer
 from service.settings import Settings
@@ -140,6 +141,29 @@ class DurableQueue:
             "failed": failed, "verdicts": verdicts[since:following],
             "next": str(following) if following < len(verdicts) else None,
         }  # fmt: skip
+
+    async def described(self, source: str | None) -> list[dict[str, Any]]:
+        """How much waits, of one source or all. Raises NotFound, StateError."""
+        return await inspection.described(self._redis, self._named(source), self._clock())
+
+    async def dead(self, source: str | None, limit: int) -> list[dict[str, Any]]:
+        """Entries that could not be judged. Raises NotFound, StateError."""
+        return await inspection.listed(self._redis, self._named(source), limit)
+
+    async def raise_dead(self, source: str | None) -> int:
+        """Let them wait again; how many. Raises NotFound, StateError."""
+        return await inspection.raise_all(self._redis, self._named(source))
+
+    async def drop_dead(self, source: str | None) -> int:
+        """Forget them; how many. Raises NotFound, StateError."""
+        return await inspection.drop_all(self._redis, self._named(source))
+
+    def _named(self, source: str | None) -> list[str]:
+        if source is None:
+            return sorted(self._live)
+        if source not in self._live:
+            raise NotFound(f"no source {source[:80]!r} is served here")
+        return [source]
 
     def _ring(self, source: str) -> None:
         consumer = self._consumers.get(source)
