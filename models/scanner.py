@@ -170,4 +170,4 @@ def _compiled(pattern: str) -> LinearRegex:
 def _frame(names: Sequence[str], rows: Sequence[Sequence[str | None]], height: int) -> pl.DataFrame:
     if not names:
         return pl.DataFrame(height=height)
-    return pl.DataFrame([pl.Series(name, [row[at] for row in rows], dtype=pl.String) for at, name in enumerate(names)])
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")

@@ -40,10 +40,10 @@ from service.listen.listeners import Listeners
 from service.page.page import Page
 
 ROUTERS = (
-    page, login, ingest, otlp, loki, bulk, verdicts, incidents, feedback, sources, models, mutes, notifications,
+    ingest, otlp, loki, bulk, page, login, verdicts, incidents, feedback, sources, models, mutes, notifications,
     queue, health,
 )  # fmt: skip
-BY_HAND = (feedback, sources, models, mutes, notifications, queue)
+"""Routes are tried in this order: lines first."""
 """What people change: browsers may for nobody but our own page."""
 
 
