@@ -5,7 +5,6 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python3.13 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV ?= .venv
 DEMO_PORT ?= 8000
-PYTEST_ARGS ?=
 
 RESOLVE = $(VENV)/bin/uv pip compile --quiet --config-file requirements/uv.toml --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --custom-compile-command "make lock" $(LOCK_ARGS) pyproject.toml
@@ -29,8 +28,19 @@ venv: $(TEST_STAMP) ## create .venv with everything that tests, checks and train
 demo: $(SERVE_STAMP) ## serve the shipped bundle, replay the recorded sample, print what was caught (DEMO_EXIT=1: then stop)
 	$(VENV)/bin/python -m service demo --port $(DEMO_PORT) $(if $(DEMO_EXIT),--exit)
 
+# What only computes runs side by side; what starts servers, sends signals and waits for them has the machine to itself.
+COMPUTING := tests/architecture tests/models tests/training
+OTHERS := $(filter-out $(COMPUTING) tests/bench tests/golden,$(patsubst %/,%,$(sort $(wildcard tests/*/))))
+
 test: $(TEST_STAMP) ## run all tests (PYTEST_ARGS="tests/models -k bundle")
+ifdef PYTEST_ARGS
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+else
+	@failed=0; \
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(COMPUTING) || failed=1; \
+	$(VENV)/bin/python -m pytest $(OTHERS) || failed=1; \
+	exit $$failed
+endif
 
 check: $(TEST_STAMP) ## ruff, mypy --strict, the import contracts, known vulnerabilities
 	$(VENV)/bin/ruff check .
