@@ -5,6 +5,7 @@ becomes of entries that nobody can be told about: they are counted by reason, an
 """
 
 import asyncio
+import hashlib
 import logging
 import os
 import time
@@ -38,10 +39,11 @@ class Carrier:
         self._said = -SAY_EVERY_S
         self._unsaid: Counter[str] = Counter()
 
-    async def carry(self, listener: str, decoded: Decoded, named: str | None) -> None:
+    async def carry(self, listener: str, decoded: Decoded, named: str | None, run: str | None = None) -> None:
         """Return once every entry is stored, or counted as dropped. Waits for as long as the service cannot take them.
 
-        Entries of one source keep their order; a source that is busy holds up the others of the batch's end.
+        Entries of one source keep their order; a source that is busy holds up the others of the batch's end. Under the
+        name of the same ``run`` the same entries have their effects once, whoever carries them, and however often.
         """
         size = ENTRY_BYTES * len(decoded.entries)
         by_source = await off_loop(size, self._routing.divide, decoded, named, self._usual)
@@ -49,7 +51,7 @@ class Carrier:
             self.drop(listener, "no_source", 1, error)
         self._core.metrics.intake_messages.labels(listener).inc(len(decoded.entries))
         left = self._known(listener, by_source)
-        digest = os.urandom(32)
+        digest = os.urandom(32) if run is None else hashlib.sha256(run.encode()).digest()
         while left:
             results = await asyncio.gather(
                 *(deliver_to(self._core, self._routing, s, e, ENTRY_BYTES * len(e), digest) for s, e in left.items()),

@@ -1,11 +1,14 @@
 """Kafka topics as a consumer of a group: messages in, batches out, offsets committed once their lines were judged.
 
 Owns which offsets are committed when, and that the group does not give the partitions away while the service cannot
-take lines. What a message means is ``service.intake.kafka``'s. confluent-kafka is imported only where topics are named.
+take lines. Messages of a partition are judged in runs that are written down first (``service.state.runs``): after a
+rebalance or a crash the next member judges the same runs, and nothing has its effects twice. What a message means is
+``service.intake.kafka``'s. confluent-kafka is imported only where topics are named.
 """
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,6 +28,7 @@ from service.intake.routing import Routing
 from service.listen.carrier import Carrier
 from service.secrets import yaml_problem
 from service.settings import Settings
+from service.state import runs as state_runs
 
 if TYPE_CHECKING:
     import confluent_kafka
@@ -41,6 +45,8 @@ MOST = 5_000
 HOLD_EVERY_S = 10.0
 """How often the group hears of a consumer whose batch waits: it gives up on one after five minutes."""
 BEGIN_AGAIN_S = 5.0
+SHORT_S = 60.0
+"""How long the rest of a run is waited for, which may be gone: retention, or a topic that was made anew."""
 GROUP = "tocsin"
 OWN = ("bootstrap.servers", "group.id", "enable.auto.commit", "enable.auto.offset.store")
 """Properties that are not for the file of properties."""
@@ -56,6 +62,14 @@ class Topics:
     source: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages of one partition that are judged together, under a name that only they have."""
+
+    name: str
+    messages: list["confluent_kafka.Message"]
+
+
 class KafkaConsumer:
     """The topics of the settings, in one process; each worker process is a member of the group.
 
@@ -69,6 +83,8 @@ class KafkaConsumer:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tocsin-kafka")
         """A consumer's calls block, and follow one another."""
         self._held: list[confluent_kafka.Message] = []
+        self._short: dict[tuple[str, int, int], float] = {}
+        """Topic, partition and first offset of runs of which some messages have not come -> since when."""
         self._said = ""
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -102,6 +118,7 @@ class KafkaConsumer:
                 log.exception("consuming from Kafka failed; beginning again in %g s", BEGIN_AGAIN_S)
             finally:
                 self._held.clear()
+                self._short.clear()
                 if consumer is not None:
                     self._thread.submit(consumer.close)
             with suppress(TimeoutError):
@@ -115,16 +132,53 @@ class KafkaConsumer:
             messages = [message for message in fetched if self._is_message(message)]
             if not messages:
                 continue
-            size = sum(len(message) for message in messages)
-            decoded, wrong = await off_loop(size, decode, messages)
-            for reason in wrong:
-                self._carrier.drop(LISTENER, reason, 1)
-            carrying = asyncio.create_task(self._carrier.carry(LISTENER, decoded, topics.source))
+            ours = await self._beside(_assigned, consumer)
+            runs = [
+                run
+                for (topic, partition), own in by_partition(messages).items()
+                if (topic, partition) in ours
+                for run in await self._runs(topics, topic, partition, own)
+            ]
+            if not runs:
+                continue
+            carrying = asyncio.create_task(self._carry_all(runs, topics))
             try:
                 await self._carried(consumer, carrying)
             finally:
                 carrying.cancel()
-            await self._beside(_commit, consumer, messages)
+            committed = await self._beside(_commit, consumer, [message for run in runs for message in run.messages])
+            for (topic, partition), following in committed.items():
+                await state_runs.done(self._core.redis, topics.group, topic, partition, following)
+
+    async def _runs(
+        self, topics: Topics, topic: str, partition: int, messages: list["confluent_kafka.Message"]
+    ) -> list["Run"]:
+        """The run that these messages of one partition begin with, none while some of it has not come; what is behind
+        it is held back."""
+        first, last = _offset(messages[0]), _offset(messages[-1])
+        began = self._short.get((topic, partition, first))
+        late = began is not None and time.monotonic() - began > SHORT_S
+        end = await state_runs.take(self._core.redis, topics.group, topic, partition, first, last, anew=late)
+        if end > last:
+            self._short.setdefault((topic, partition, first), time.monotonic())
+            self._held += messages
+            return []
+        self._short.pop((topic, partition, first), None)
+        own = [message for message in messages if _offset(message) <= end]
+        self._held += messages[len(own) :]
+        return [Run(f"kafka {topics.group} {topic} {partition} {first}-{end}", own)]
+
+    async def _carry_all(self, runs: Sequence["Run"], topics: Topics) -> None:
+        async with asyncio.TaskGroup() as group:
+            for run in runs:
+                group.create_task(self._carry(run, topics))
+
+    async def _carry(self, run: "Run", topics: Topics) -> None:
+        size = sum(len(message) for message in run.messages)
+        decoded, wrong = await off_loop(size, decode, run.messages)
+        for reason in wrong:
+            self._carrier.drop(LISTENER, reason, 1)
+        await self._carrier.carry(LISTENER, decoded, topics.source, run.name)
 
     async def _carried(self, consumer: "confluent_kafka.Consumer", carrying: "asyncio.Task[None]") -> None:
         """Wait for a batch; where it takes long, stay in the group without fetching more."""
@@ -182,6 +236,20 @@ def topics(text: str) -> Topics:
     return Topics(parts.netloc, names, query.get("group", [GROUP])[-1], query.get("source", [None])[-1])
 
 
+def by_partition(
+    messages: Sequence["confluent_kafka.Message"],
+) -> dict[tuple[str, int], list["confluent_kafka.Message"]]:
+    """Messages of each topic and partition, in order; those of a partition that went and came back count from where it
+    came back."""
+    found: dict[tuple[str, int], list[confluent_kafka.Message]] = {}
+    for message in messages:
+        own = found.setdefault((message.topic() or "", message.partition() or 0), [])
+        if own and _offset(message) <= _offset(own[-1]):
+            own.clear()
+        own.append(message)
+    return found
+
+
 def decode(messages: Sequence["confluent_kafka.Message"]) -> tuple[Decoded, list[str]]:
     """Entries of messages, and reasons of those that can never be judged."""
     decoded = Decoded()
@@ -203,6 +271,15 @@ def decode(messages: Sequence["confluent_kafka.Message"]) -> tuple[Decoded, list
         except kafka.Poison as error:
             wrong.append(error.reason)
     return decoded, wrong
+
+
+def _offset(message: "confluent_kafka.Message") -> int:
+    offset = message.offset()
+    return 0 if offset is None else offset
+
+
+def _assigned(consumer: "confluent_kafka.Consumer") -> set[tuple[str, int]]:
+    return {(place.topic, place.partition) for place in consumer.assignment()}
 
 
 def _bytes(value: object) -> bytes | None:
@@ -247,8 +324,10 @@ def _open(topics: Topics, settings: Settings) -> "confluent_kafka.Consumer":
     return consumer
 
 
-def _commit(consumer: "confluent_kafka.Consumer", messages: Sequence["confluent_kafka.Message"]) -> None:
-    """Commit what follows the last message of each partition."""
+def _commit(
+    consumer: "confluent_kafka.Consumer", messages: Sequence["confluent_kafka.Message"]
+) -> dict[tuple[str, int], int]:
+    """Commit what follows the last message of each partition; the offsets, nothing where that failed."""
     import confluent_kafka
 
     last: dict[tuple[str, int], int] = {}
@@ -260,6 +339,8 @@ def _commit(consumer: "confluent_kafka.Consumer", messages: Sequence["confluent_
     except confluent_kafka.KafkaException as error:
         # The partitions went to another member, or the broker is away: a later commit covers these, or they come again.
         log.warning("offsets of %d messages could not be committed: %s", len(messages), error)
+        return {}
+    return last
 
 
 def _hold(consumer: "confluent_kafka.Consumer") -> list["confluent_kafka.Message"]:

@@ -67,6 +67,8 @@ API_KEYS_KEPT = 1_000
 """Every process holds all of them."""
 LOGIN_TTL_S = 12 * 3600
 """After this long whoever looks at the page shows the API key again."""
+KAFKA_RUNS_TTL_S = 7 * 86_400
+"""Of a partition that nothing came from for so long, what was under way is forgotten."""
 TREE_LOCK_TTL_S = 10
 SWEEP_LEASE_TTL_S = 10
 NEW_TEMPLATES_TTL_S = 120
@@ -473,3 +475,8 @@ API_KEYS = "tocsin:{access}:keys"
 def login(digest: str) -> str:
     """Id of the API key that somebody logged in to the page with (``digest`` is of the cookie)."""
     return f"tocsin:{{access}}:login:{digest}"
+
+
+def kafka_runs(group: str, topic: str, partition: int) -> str:
+    """Hash: first offset -> last offset of each run of a partition of Kafka that is not committed."""
+    return f"tocsin:kafka:{group}:{topic}:{partition}"

@@ -1,6 +1,7 @@
 """A consumer of librdkafka's own mock cluster: what is stored is committed, what is not comes again."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import confluent_kafka
@@ -13,6 +14,9 @@ from service.settings import Settings
 from tests.service.listen.conftest import PATIENCE_S, Take
 from tests.service.listening import GOOD, beside, session_events
 from tests.service.serving import until
+
+PARTITIONS = 4
+"""As the mock cluster makes topics."""
 
 
 class Cluster:
@@ -164,6 +168,54 @@ async def test_what_was_not_stored_when_it_stopped_comes_again(take: Take, clust
         await cluster.until_committed(2, "app")
 
 
+async def test_members_that_come_fail_and_go_lose_nothing_and_judge_nothing_twice(
+    take: Take, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kafka, "BEGIN_AGAIN_S", 0.1)
+    config = tmp_path / "kafka.yaml"
+    config.write_text("{session.timeout.ms: 3000, heartbeat.interval.ms: 300, max.poll.interval.ms: 10000}")
+    cluster.create("blocks")
+    where = f"kafka://{cluster.address}/blocks"
+    fails = [True, False, True, True]
+    commit = kafka._commit
+
+    def failing(
+        consumer: confluent_kafka.Consumer, messages: Sequence[confluent_kafka.Message]
+    ) -> dict[tuple[str, int], int]:
+        # Judged, and nobody is told: the same messages come again, to whoever has the partition then.
+        if fails and fails.pop():
+            raise RuntimeError("the broker is away, says a test")
+        return commit(consumer, messages)
+
+    monkeypatch.setattr(kafka, "_commit", failing)
+    sent = 0
+
+    async def produce(count: int) -> None:
+        nonlocal sent
+        for number in range(sent, sent + count):
+            line = (
+                f"240501 0000{number % 60:02d} 21 INFO store.Names: allocate blk_{number % 8} for /jobs/3/part-{number}"
+            )
+            await cluster.produce("blocks", line.encode(), partition=number % PARTITIONS)
+        sent += count
+
+    async def all_committed() -> bool:
+        found = [await beside(cluster.committed, "blocks", number) for number in range(PARTITIONS)]
+        return found == [sent // PARTITIONS] * PARTITIONS
+
+    async with take("", kafka=where, kafka_config=config) as one:
+        await produce(40)
+        await until(lambda: len(fails) < 4, "something is judged", PATIENCE_S)
+        async with take("", kafka=where, kafka_config=config):
+            await produce(80)
+            await until(lambda: not fails, "commits have failed", PATIENCE_S)
+            await produce(40)
+        await produce(40)
+        await until(all_committed, "all is committed", 2 * PATIENCE_S)
+        counts = [await session_events(one.replica, "blocks", f"blk_{number}") for number in range(8)]
+        assert counts == [sent // 8] * 8
+
+
 async def _never() -> None:
     raise StateError("Redis is away, says a test")
 
@@ -190,7 +242,7 @@ def test_properties_that_are_not_theirs_are_refused(tmp_path: Path) -> None:
     for text, told in [
         ("enable.auto.commit: true", "enable.auto.commit is not for this file"),
         ("[a]", "mapping of librdkafka's properties"),
-        ("a: [", "cannot read Kafka's properties"),
+        ("a: [", "is no YAML"),
     ]:
         path.write_text(text)
         with pytest.raises(ConfigError, match=told):
