@@ -44,6 +44,7 @@ ROUTERS = (
     queue, health,
 )  # fmt: skip
 """Routes are tried in this order: lines first."""
+BY_HAND = (feedback, sources, models, mutes, notifications, queue)
 """What people change: browsers may for nobody but our own page."""
 
 
