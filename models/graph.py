@@ -22,6 +22,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from models.errors import BundleError, ConfigError
 
 _CPU = "CPUExecutionProvider"
+_OUTSIDE = b"\x0a\x08location\x12"
+"""How a tensor's ``external_data`` begins (onnx.proto, StringStringEntryProto): a path from where the process runs."""
 # TF32 rounds products to 10 bits of mantissa: enough to swap near-equal ranks, and CPU and GPU must give one verdict.
 _CUDA = ("CUDAExecutionProvider", {"use_tf32": "0"})
 
@@ -51,6 +53,8 @@ class Graph:
         # Idle threads that spin take the cores that parsing needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         model = source if isinstance(source, bytes) else str(source)
+        if isinstance(source, bytes) and _OUTSIDE in source:
+            raise BundleError("the ONNX graph names files of its own for its weights, and might name any; restore it")
         providers = [_CUDA, _CPU] if offered and provider != "cpu" else [_CPU]
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=providers)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from models.arrays import open_arrays
 from models.rows import unique_rows
 from models.sessions import Bool, Int64
 from training.windows import windows
@@ -41,7 +42,7 @@ def sample_windows(sessions: Sequence[Int64], h: int, seed: int) -> bytes:
 
 def without_held(data: bytes, width: int) -> bytes:
     """A sample less the windows that the gate keeps for itself, told apart by their last ``width`` keys."""
-    with np.load(io.BytesIO(data), allow_pickle=False) as replay:
+    with open_arrays(data) as replay:
         every = {name: replay[name] for name in ("history", "key", "count")}
     buffer = io.BytesIO()
     history = every["history"]

@@ -4,7 +4,6 @@ Owns which known template stands for an unknown one at serving, and the explanat
 come about (an ONNX graph, a network in training) nor how windows are kept.
 """
 
-import io
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any, Protocol, Self, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import open_arrays
 from models.deeplog.detector import DeepLog, Rule
 from models.errors import BundleError, DataError, TemplateError
 from models.graph import Graph
@@ -178,7 +178,7 @@ class _Counting:
 def read_vectors(files: Mapping[str, bytes], keys: int) -> Float32:
     """The known templates' vectors, float32 [keys, width]. Raises BundleError where they are missing or damaged."""
     try:
-        with np.load(io.BytesIO(files[VECTORS]), allow_pickle=False) as arrays:
+        with open_arrays(files[VECTORS]) as arrays:
             vectors = arrays["vectors"]
     except (KeyError, OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"{VECTORS} is missing or damaged ({error}); restore the bundle") from error

@@ -7,6 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from onnx.external_data_helper import set_external_data
 
 from models.errors import BundleError, ConfigError
 from models.graph import Graph
@@ -72,3 +73,20 @@ def test_a_graph_cut_short_is_refused_from_bytes_and_from_a_file(content: bytes,
     for source in (content, path):
         with pytest.raises(BundleError, match="restore the bundle"):
             Graph(source, "cpu")
+
+
+def test_weights_in_another_file_are_refused(tmp_path: Path) -> None:
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 2]) for name in "xy")
+    node = helper.make_node("Add", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "adding", [x], [y], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (y_found,) = Graph(model.SerializeToString(), "cpu").run(x=np.zeros((1, 2), dtype=np.float32))
+    assert y_found.tolist() == [[1.0, 2.0]]
+    own = model.graph.initializer[0]
+    own.ClearField("float_data")
+    own.raw_data = bytes(8)
+    set_external_data(own, location="../secret", offset=0, length=8)
+    own.ClearField("raw_data")
+    with pytest.raises(BundleError, match="files of its own"):
+        Graph(model.SerializeToString(), "cpu")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from models.arrays import open_arrays
 from models.errors import BundleError
 
 Float32 = NDArray[np.float32]
@@ -40,7 +41,7 @@ def read_rows(files: Mapping[str, bytes], entities: int) -> Float32 | None:
     if REPLAY not in files:
         return None
     try:
-        with np.load(io.BytesIO(files[REPLAY]), allow_pickle=False) as found:
+        with open_arrays(files[REPLAY]) as found:
             rows: Float32 = found["rows"]
     except (EOFError, KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise BundleError(f"{REPLAY} is damaged ({error}); restore the bundle") from error

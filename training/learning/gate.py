@@ -11,13 +11,13 @@ answer has to be none: an alarm that falls silent makes no room for a new one. A
 back; its answers stay rules, which are as quiet, and are tried again with the next ones.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from models.arrays import open_arrays
 from models.bundle import Bundle
 from models.diff import without_peaks
 from models.judge import Judge
@@ -86,7 +86,7 @@ def _held(
     """By name of what is held against both: how many normal events there are, and how many ring by each."""
     found = {}
     if REPLAY in live.files:
-        with np.load(io.BytesIO(live.files[REPLAY]), allow_pickle=False) as replay:
+        with open_arrays(live.files[REPLAY]) as replay:
             history, key, count = (replay[name].astype(np.int64) for name in ("history", "key", "count"))
         rings = [_by_keys(judge, history, key) for judge in (old, new)]
         kept = held_windows(history[:, history.shape[1] - old.width :], key)

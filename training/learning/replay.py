@@ -4,13 +4,13 @@ Owns reading them, and live ones beside them, for a detector that reads fewer ke
 they are chosen (``training.rehearsal``, ``traffic``).
 """
 
-import io
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from models.arrays import open_arrays
 from models.errors import BundleError
 from models.rows import unique_rows
 from models.sessions import Bool, Int64
@@ -37,7 +37,7 @@ def read_replay(files: Mapping[str, bytes], h: int) -> Replay:
     if REPLAY not in files:
         raise BundleError(f"the bundle lacks {REPLAY}, without which nothing can be rehearsed; train it again")
     try:
-        with np.load(io.BytesIO(files[REPLAY]), allow_pickle=False) as replay:
+        with open_arrays(files[REPLAY]) as replay:
             history, key, count = (replay[name].astype(np.int64) for name in ("history", "key", "count"))
     except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
         raise BundleError(f"{REPLAY} is damaged ({error}); restore the bundle") from error

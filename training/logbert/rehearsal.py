@@ -11,6 +11,7 @@ from typing import Self
 
 import numpy as np
 
+from models.arrays import open_arrays
 from models.errors import BundleError, DataError
 from models.sessions import SEGMENT, Bool, Float64, Int64
 from models.vocabulary import Vocabulary
@@ -78,7 +79,7 @@ def read_rehearsed(files: Mapping[str, bytes]) -> Rehearsed | None:
     if REPLAY not in files:
         return None
     try:
-        with np.load(io.BytesIO(files[REPLAY]), allow_pickle=False) as found:
+        with open_arrays(files[REPLAY]) as found:
             flat, length, keys = (found[name].astype(np.int64) for name in ("flat", "length", "keys"))
             count = found["count"].astype(np.float64)
         if length.min(initial=1) < 1 or length.max(initial=1) > SEGMENT or length.sum() != len(flat):
