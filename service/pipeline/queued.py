@@ -6,8 +6,10 @@ partitions have been read to; only those of a line's sessions count here that li
 that several partitions have is counted where its first session lies.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -29,10 +31,14 @@ from service.pipeline.worker import Job
 from service.state import keys, watermark
 from service.state.windows import Appended, Part
 
+AT_A_TIME = 8
+"""Entries whose rates are counted side by side: each takes a round trip."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Jobs of one run. ``offsets`` int64 [jobs]: the first place of each."""
+    """Jobs that are judged together, those of a partition one after the other. ``offsets`` int64 [jobs]: the first
+    place of each."""
 
     jobs: list[Job]
     queued: list[Queued]
@@ -43,6 +49,11 @@ class _Run:
     def of(cls, jobs: list[Job], merged: Merged) -> "_Run":
         queued = [job.request.queued for job in jobs if job.request.queued is not None]
         return cls(jobs, queued, merged, np.array(merged.offsets, dtype=np.int64))
+
+    @property
+    def partitions(self) -> Int64:
+        """Partition of each job, int64 [jobs]."""
+        return np.array([queued.fence.partition for queued in self.queued], dtype=np.int64)
 
     def jobs_of(self, places: Int64) -> Int64:
         """Which job each place belongs to, int64 [n]."""
@@ -72,7 +83,7 @@ class QueuedProcess(BatchProcess):
         records, counted = await self._stage("split", at_once, self._split_run, run)
         newest = float(records.time.max()) if len(records) else -np.inf
         # Its prior maximum was settled long ago; versions and rules are those of now.
-        stored_to, arrival = live.stored_to, run.queued[-1].arrival
+        stored_to, arrival = live.stored_to, max(queued.arrival for queued in run.queued)
         began = await watermark.begin(self._redis, live.name, None, newest, arrival, live.given, stored_to)
         live.told(stored_to)
         await self._follow(live, began)
@@ -131,9 +142,9 @@ class QueuedProcess(BatchProcess):
             for index in queued.secondary
         ]
         counted = ~np.isin(records.index, secondary)
-        partition = run.queued[0].fence.partition
         names = records.session.to_list()
-        here = np.array([keys.partition_of(name.encode()) == partition for name in names], dtype=np.bool_)
+        partition = np.array([keys.partition_of(name.encode()) for name in names], dtype=np.int64)
+        here = partition == run.partitions[run.jobs_of(records.index)][records.session_record]
         some = np.zeros(len(records), dtype=np.bool_)
         some[records.session_record[here]] = True
         # The rule of sessions has changed since: the line is judged here all the same.
@@ -148,8 +159,13 @@ class QueuedProcess(BatchProcess):
     def _parts(self, run: _Run, events: Events, notes: Notes | None) -> tuple[Rows, list[tuple[int, Part]]]:
         """All rows, and what each job that has any appends."""
         lateness_s = self.live.settings.lateness_s
-        prior = np.array([queued.prior for queued in run.queued])[run.jobs_of(events.index)]
-        marks = watermarks(events.time, prior, lateness_s)
+        job_of = run.jobs_of(events.index)
+        prior = np.array([queued.prior for queued in run.queued])[job_of]
+        marks = np.empty(len(events), dtype=np.float64)
+        # Of each partition by itself: with which others it is read depends on who reads.
+        for p in np.unique(run.partitions).tolist():
+            own_rows = run.partitions[job_of] == p
+            marks[own_rows] = watermarks(events.time[own_rows], prior[own_rows], lateness_s)
         rows = Rows(events.session, events.key, events.time, marks, events.ends, notes)
         parts = [
             (number, Part(_slice(rows, own), float(marks[own.stop - 1]), job.request.batch_id, queued.fence))
@@ -164,6 +180,7 @@ class QueuedProcess(BatchProcess):
         if live.frame_judge is None and live.rate_judge is None:
             return
         job_of = run.jobs_of(records.index)
+        rates = []
         for number, (job, queued) in enumerate(zip(run.jobs, run.queued, strict=True)):
             own = counted & (job_of == number)
             if not own.any():
@@ -172,7 +189,9 @@ class QueuedProcess(BatchProcess):
             if live.frame_judge is not None:
                 late = await self._frames.count(_only(records, own), queued.prior, batch_id)
                 self._metrics.late.labels(live.name).inc(late)
-            await self._rates.count(records.time[own], ids[own], queued.prior, batch_id)
+            rates.append(partial(self._rates.count, records.time[own], ids[own], queued.prior, batch_id))
+        for at in range(0, len(rates), AT_A_TIME):
+            await asyncio.gather(*(count() for count in rates[at : at + AT_A_TIME]))
 
     def _answers(
         self, jobs: list[Job], merged: Merged, records: Records, events: Events, judged: Judged

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import zlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from time import monotonic
 from uuid import uuid4
@@ -22,7 +23,7 @@ from service.errors import Unavailable
 from service.metrics import Metrics
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.request import IngestRequest
-from service.queue.content import Content
+from service.queue.content import Content, UnreadableEntry
 from service.queue.shares import Shares
 from service.state import dead, queue, results
 from service.state.leases import Fence, Fenced
@@ -44,6 +45,14 @@ Submit = Callable[[Sequence[tuple[IngestRequest, Wanted]]], Awaitable[list[Answe
 """Has a run judged as one batch."""
 Settled = Callable[[Sequence[str]], Awaitable[None]]
 """Forgets what made the effects of batch ids happen once: they will not be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A run and what its entries hold."""
+
+    run: Run
+    contents: list[Content]
 
 
 class Consumer:
@@ -141,62 +150,92 @@ class Consumer:
 
     async def _round(self) -> bool:
         """One run of each partition that has any and is not resting; whether there is more to do."""
-        more = False
         depths = await queue.depths(self._redis, self._source)
-        for partition in sorted(self._shares.held):
-            if self._stopping:
-                break
-            if not depths[partition].entries:
-                continue
-            more = True
-            fence = self._shares.begin(partition)
-            if fence is None or self._resting.get(partition, 0.0) > monotonic():
+        waiting = [p for p in sorted(self._shares.held) if depths[p].entries]
+        awake = [p for p in waiting if self._resting.get(p, 0.0) <= monotonic()]
+        if waiting and not awake:
+            await asyncio.sleep(IDLE_S)
+        try:
+            fences = self._shares.begin(awake)
+            if fences:
+                await self._work(fences)
+        except Fenced as error:
+            self._shares.lost(error.partition)
+        finally:
+            self._shares.end()
+        return bool(waiting)
+
+    async def _work(self, fences: Sequence[Fence]) -> None:
+        """Have a run of each partition judged, all as one batch; where that fails, one by one."""
+        share = max(1, self._run_lines // len(fences))
+        work: list[_Work] = []
+        for run in await queue.take_each(self._redis, self._source, fences, self._name, share):
+            if run.tries:
+                self._metrics.redelivered.labels(self._source).inc(len(run.entries))
+            if run.tries >= self._tries and len(run.entries) == 1:
+                await self._bury(run.entries[0], run.fence, "every process that took it ended over it")
                 continue
             try:
-                await self._one(fence)
-            except Fenced:
-                self._shares.lost(partition)
-            finally:
-                self._shares.end()
-        if more and all(self._resting.get(p, 0.0) > monotonic() for p in self._shares.held if depths[p].entries):
-            await asyncio.sleep(IDLE_S)
-        return more
+                contents = [Content.decode(entry.data) for entry in run.entries]
+            except UnreadableEntry as error:
+                await self._fail(run, error)
+                continue
+            if run.entries:
+                work.append(_Work(run, contents))
+        # History is not mixed with news, and what failed before is not mixed with anything.
+        usual = [one for one in work if not one.run.tries and not any(content.backfill for content in one.contents)]
+        if usual:
+            try:
+                await self._finish(usual, await self._judge(usual))
+            except Exception as error:
+                if not _blames_entries(error):
+                    raise
+                for one in usual:
+                    await self._alone(one)
+        for one in work:
+            if one not in usual:
+                await self._alone(one)
 
-    async def _one(self, fence: Fence) -> None:
-        run = await queue.take(self._redis, self._source, fence, self._name, self._run_lines)
-        if not run.entries:
-            return
-        if run.tries:
-            self._metrics.redelivered.labels(self._source).inc(len(run.entries))
-        if run.tries >= self._tries and len(run.entries) == 1:
-            await self._bury(run.entries[0], fence, "every process that took it ended over it")
-            return
+    async def _alone(self, work: _Work) -> None:
+        answers: list[Answer] = []
         try:
-            contents = [Content.decode(entry.data) for entry in run.entries]
-            answers = await self._judge(run, contents, fence)
+            pairs = zip(work.run.entries, work.contents, strict=True)
+            for _, some in groupby(pairs, key=lambda pair: pair[1].backfill):
+                entries, contents = zip(*some, strict=True)
+                part = _Work(replace(work.run, entries=list(entries)), list(contents))
+                answers += await self._judge([part])
         except Exception as error:
             if not _blames_entries(error):
                 raise
-            await self._fail(run, fence, error)
-            return
-        await self._keep(run, contents, answers)
-        ids = [entry.id for entry in run.entries]
-        await queue.done(self._redis, self._source, fence, ids)
-        await self._settled([entry.batch_id for entry in run.entries])
+            await self._fail(work.run, error)
+        else:
+            await self._finish([work], answers)
 
-    async def _judge(self, run: Run, contents: Sequence[Content], fence: Fence) -> list[Answer]:
-        answers: list[Answer] = []
-        pairs = zip(run.entries, contents, strict=True)
-        # History is not mixed with news.
-        for _, some in groupby(pairs, key=lambda pair: pair[1].backfill):
-            own = list(some)
-            name = f"{fence.partition}-{own[0][0].id}"
-            requests = [(content.request(self._source, entry, fence, name), content.wanted) for entry, content in own]
-            answers += await self._submit(requests)
-        return answers
+    async def _judge(self, work: Sequence[_Work]) -> list[Answer]:
+        name = work[0].run.entries[0].batch_id
+        return await self._submit(
+            [
+                (content.request(self._source, entry, one.run.fence, name), content.wanted)
+                for one in work
+                for entry, content in zip(one.run.entries, one.contents, strict=True)
+            ]
+        )
 
-    async def _fail(self, run: Run, fence: Fence, error: Exception) -> None:
+    async def _finish(self, work: Sequence[_Work], answers: Sequence[Answer]) -> None:
+        """Keep what runs came to, and only then let them go."""
+        given = iter(answers)
+        kept = [
+            Result(entry.batch, entry.partition, content.pieces, zlib.compress(next(given).body, LEVEL))
+            for one in work
+            for entry, content in zip(one.run.entries, one.contents, strict=True)
+        ]
+        await results.keep(self._redis, self._source, kept, self._results_bytes)
+        await queue.done(self._redis, self._source, [one.run for one in work])
+        await self._settled([entry.batch_id for one in work for entry in one.run.entries])
+
+    async def _fail(self, run: Run, error: Exception) -> None:
         """One try more; past the last one, where it is known which entry is to blame, that goes to the dead."""
+        fence = run.fence
         tries = await dead.fail(self._redis, self._source, fence)
         reason = f"{type(error).__name__}: {error}"
         last = len(run.entries) == 1 and tries >= self._tries
@@ -215,13 +254,6 @@ class Consumer:
         kept = Result(entry.batch, entry.partition, pieces, body)
         await results.keep(self._redis, self._source, [kept], self._results_bytes)
         await dead.bury(self._redis, self._source, fence, entry, reason, self._clock())
-
-    async def _keep(self, run: Run, contents: Sequence[Content], answers: Sequence[Answer]) -> None:
-        kept = [
-            Result(entry.batch, entry.partition, content.pieces, zlib.compress(answer.body, LEVEL))
-            for entry, content, answer in zip(run.entries, contents, answers, strict=True)
-        ]
-        await results.keep(self._redis, self._source, kept, self._results_bytes)
 
 
 def _blames_entries(error: Exception) -> bool:

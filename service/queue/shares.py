@@ -7,7 +7,7 @@ are consumers want it to be; one that has more, as another came, lets go between
 import asyncio
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from redis.asyncio import Redis
 
@@ -28,7 +28,7 @@ class Shares:
         self._redis = redis
         self._source = source
         self._consumer = consumer
-        self._busy: int | None = None
+        self._busy: Collection[int] = ()
         self._changing = asyncio.Lock()
         self.held: dict[int, Fence] = {}
 
@@ -39,7 +39,9 @@ class Shares:
             consumers = await leases.beat(self._redis, self._source, self._consumer)
             share = math.ceil(keys.PARTITIONS / max(1, consumers))
             # From the largest number down, and from a place of one's own up: two that start at once meet seldom.
-            excess = [p for p in sorted(self.held, reverse=True) if p != self._busy][: max(0, len(self.held) - share)]
+            excess = [p for p in sorted(self.held, reverse=True) if p not in self._busy][
+                : max(0, len(self.held) - share)
+            ]
             await self._leave(excess)
             held = await leases.take(self._redis, self._source, sorted(self.held), self._consumer)
             wanted = share - len(held)
@@ -54,15 +56,15 @@ class Shares:
                     wanted -= len(taken)
             self.held = held
 
-    def begin(self, partition: int) -> Fence | None:
-        """The right to a partition that is worked on until ``end``; None where it was lost."""
-        fence = self.held.get(partition)
-        self._busy = None if fence is None else partition
-        return fence
+    def begin(self, partitions: Sequence[int]) -> list[Fence]:
+        """The rights to partitions that are worked on until ``end``; of those that are still held."""
+        fences = [self.held[p] for p in partitions if p in self.held]
+        self._busy = [fence.partition for fence in fences]
+        return fences
 
     def end(self) -> None:
-        """The run is done, or given up."""
-        self._busy = None
+        """The runs are done, or given up."""
+        self._busy = ()
 
     def lost(self, partition: int) -> None:
         """Somebody else has the partition now."""

@@ -57,7 +57,11 @@ return redis.call('DEL', KEYS[1])
 
 
 class Fenced(StateError):
-    """Another consumer has taken over; nothing was changed."""
+    """Another consumer has taken over ``partition``; nothing was changed there."""
+
+    def __init__(self, partition: int) -> None:
+        super().__init__(f"another consumer has taken over partition {partition} of the durable queue")
+        self.partition = partition
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Fence:
 def check(reply: object, partition: int) -> None:
     """Raise Fenced where a script refused the token."""
     if reply == FENCED:
-        raise Fenced(f"another consumer has taken over partition {partition} of the durable queue")
+        raise Fenced(partition)
 
 
 async def take(redis: Redis, source: str, partitions: Sequence[int], consumer: str) -> dict[int, Fence]:

@@ -184,8 +184,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Entries that are taken together, in order, and how often that failed before."""
+    """Entries of one partition that are taken together, in order, by what right, and how often that failed before."""
 
+    fence: Fence
     entries: list[Entry]
     tries: int
 
@@ -247,19 +248,40 @@ async def bell(redis: Redis, source: str) -> int:
 async def take(redis: Redis, source: str, fence: Fence, consumer: str, lines: int) -> Run:
     """The next run of a partition, of at most ``lines`` lines where it is more than one entry; without entries where
     none waits. The same run again until it is ``done``. Raises Fenced, StateError."""
-    p = fence.partition
-    args: list[Arg] = [fence.token, consumer, RUN_ENTRIES, lines, WHOLE_TRIES]
-    reply = await TAKE.call(redis, [keys.queue(p, source), keys.queue_state(p, source)], args)
-    check(reply, p)
-    return Run([entry_of(p, *found) for found in reply[1]], int(reply[0]))
+    [run] = await take_each(redis, source, [fence], consumer, lines)
+    return run
 
 
-async def done(redis: Redis, source: str, fence: Fence, ids: Sequence[str]) -> int:
-    """The verdicts of a run are stored: its entries go. Raises Fenced, StateError."""
-    p = fence.partition
-    reply = await DONE.call(redis, [keys.queue(p, source), keys.queue_state(p, source)], [fence.token, *ids])
-    check(reply, p)
-    return int(reply)
+async def take_each(redis: Redis, source: str, fences: Sequence[Fence], consumer: str, lines: int) -> list[Run]:
+    """``take`` of several partitions in one round trip, ``lines`` of each. Raises Fenced, StateError."""
+    calls: list[tuple[list[str], list[Arg]]] = [
+        (
+            [keys.queue(fence.partition, source), keys.queue_state(fence.partition, source)],
+            [fence.token, consumer, RUN_ENTRIES, lines, WHOLE_TRIES],
+        )
+        for fence in fences
+    ]
+    runs: list[Run] = []
+    for fence, reply in zip(fences, await TAKE.call_each(redis, calls), strict=True):
+        check(reply, fence.partition)
+        runs.append(Run(fence, [entry_of(fence.partition, *found) for found in reply[1]], int(reply[0])))
+    return runs
+
+
+async def done(redis: Redis, source: str, runs: Sequence[Run]) -> int:
+    """The verdicts of runs are stored: their entries go; how many there were. Raises Fenced where one's right is gone,
+    once the others are done, and StateError."""
+    calls: list[tuple[list[str], list[Arg]]] = [
+        (
+            [keys.queue(run.fence.partition, source), keys.queue_state(run.fence.partition, source)],
+            [run.fence.token, *[entry.id for entry in run.entries]],
+        )
+        for run in runs
+    ]
+    replies = await DONE.call_each(redis, calls) if calls else []
+    for run, reply in zip(runs, replies, strict=True):
+        check(reply, run.fence.partition)
+    return sum(map(int, replies))
 
 
 async def depths(redis: Redis, source: str) -> list[Depth]:

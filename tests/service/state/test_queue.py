@@ -67,8 +67,7 @@ async def test_what_waits_holds_silence_back_to_what_came_before_it(redis: Redis
         await queue.arrived(redis, "s", batch, prior)
     assert await queue.horizon(redis, "s") == 100.0
     fence = await taken(redis)
-    first = (await queue.take(redis, "s", fence, "a", 1)).entries
-    await queue.done(redis, "s", fence, [first[0].id])
+    await queue.done(redis, "s", [await queue.take(redis, "s", fence, "a", 1)])
     assert await queue.horizon(redis, "s") == 200.0
 
 
@@ -82,7 +81,7 @@ async def test_no_entry_goes_back_behind_what_came_before_it_in_its_partition(re
     # The run at work stays as it is.
     again = await queue.take(redis, "s", await taken(redis), "a", 100)
     assert [entry.batch for entry in again.entries] == ["late", "early"]
-    await queue.done(redis, "s", await taken(redis), [entry.id for entry in again.entries])
+    await queue.done(redis, "s", [again])
     fresh = await queue.take(redis, "s", await taken(redis), "a", 100)
     assert [(entry.batch, entry.prior) for entry in fresh.entries] == [("anew", -math.inf)]
 
@@ -112,7 +111,7 @@ async def test_a_stale_consumer_changes_nothing(redis: Redis) -> None:
     sessions, session = StoredSessions(redis), session_of(3)
     await add(redis, "b", Piece(3, 10, b"x"))
     stale = await taken(redis)
-    await queue.take(redis, "s", stale, "a", 100)
+    old = await queue.take(redis, "s", stale, "a", 100)
     await redis.delete(keys.queue_lease(3, "s"))
     fence = await taken(redis, consumer="b")
     [entry] = (await queue.take(redis, "s", fence, "b", 100)).entries
@@ -120,7 +119,7 @@ async def test_a_stale_consumer_changes_nothing(redis: Redis) -> None:
     with pytest.raises(Fenced):
         await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, stale)])
     for refused in (
-        queue.take(redis, "s", stale, "a", 100), queue.done(redis, "s", stale, [entry.id]),
+        queue.take(redis, "s", stale, "a", 100), queue.done(redis, "s", [old]),
         dead.fail(redis, "s", stale), dead.bury(redis, "s", stale, entry, "no", 1.0),
     ):  # fmt: skip
         with pytest.raises(Fenced):
@@ -151,8 +150,8 @@ async def test_a_run_whose_consumer_died_is_taken_again_whole(redis: Redis) -> N
     fence = await taken(redis, consumer="b")
     again = await queue.take(redis, "s", fence, "b", 1_000)
     assert (again.entries, again.tries) == (run.entries, 1)
-    assert await queue.done(redis, "s", fence, [entry.id for entry in again.entries]) == 2
-    assert await queue.done(redis, "s", fence, [entry.id for entry in again.entries]) == 0
+    assert await queue.done(redis, "s", [again]) == 2
+    assert await queue.done(redis, "s", [again]) == 0
     rest = await queue.take(redis, "s", fence, "b", 1_000)
     assert ([entry.batch for entry in rest.entries], rest.tries) == (["d"], 0)
     assert (await queue.depths(redis, "s"))[3].lines == 10
@@ -177,7 +176,7 @@ async def test_a_run_that_fails_is_cut_and_what_is_to_blame_is_buried_alone(redi
         names = [entry.batch for entry in run.entries]
         if names != ["poison"]:
             done += names
-            await queue.done(redis, "s", fence, [entry.id for entry in run.entries])
+            await queue.done(redis, "s", [run])
         elif await dead.fail(redis, "s", fence) == 3:
             assert await dead.bury(redis, "s", fence, run.entries[0], "it is poison", 7.0)
             assert not await dead.bury(redis, "s", fence, run.entries[0], "it is poison", 7.0)
