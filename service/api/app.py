@@ -40,10 +40,10 @@ from service.listen.listeners import Listeners
 from service.page.page import Page
 
 ROUTERS = (
-    ingest, otlp, loki, bulk, page, login, verdicts, incidents, feedback, sources, models, mutes, notifications,
+    ingest, otlp, loki, page, bulk, login, verdicts, incidents, feedback, sources, models, mutes, notifications,
     queue, health,
 )  # fmt: skip
-"""Routes are tried in this order: lines first."""
+"""Routes are tried in this order: lines first. ``/`` is the page's for browsers, and what is left is ``bulk``'s."""
 BY_HAND = (feedback, sources, models, mutes, notifications, queue)
 """What people change: browsers may for nobody but our own page."""
 
