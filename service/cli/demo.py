@@ -93,7 +93,10 @@ def _replayed(url: str, bundles: Path | None, quiet: bool) -> tuple[Comparison, 
 
 
 def _serve(console: Console, server: DemoServer) -> NoReturn:
-    say(console, f"serving until Ctrl-C: incidents at {server.url}/incidents, the HTTP surface at {server.url}/docs")
+    say(
+        console,
+        f"serving until Ctrl-C: incidents at {server.url}/incidents, the HTTP surface at {server.url}/openapi.json",
+    )
     server.wait()
 
 
