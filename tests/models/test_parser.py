@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from models.parser import End, Events, Parser
 from models.sessions import NO_KEY
-from models.source.config import DrainSettings
+from models.source.config import DrainSettings, Source
 from models.template.tree import TemplateTree
 from tests.golden import blocks
 
@@ -103,3 +103,21 @@ def test_rows_are_the_same_in_one_batch_or_in_many(golden: list[str], cuts: list
             np.concatenate([getattr(part, column) for _, part in parts]), getattr(whole, column)
         )
     assert np.concatenate([part.index + start for start, part in parts]).tolist() == whole.index.tolist()
+
+
+@pytest.mark.parametrize("count", [1, 300])
+def test_no_pattern_of_a_source_takes_more_than_linear_time(count: int) -> None:
+    source = Source.from_dict(
+        {
+            "name": "slow",
+            "header": {"kind": "regex", "pattern": "^(?P<level>(?:(?:x+)+y)?)(?P<message>.*)$"},
+            "starts_with": "^(?:(x|x)*y|x)",
+            "session": {"pattern": "((?:x+x+)+z|^x)"},
+            "ends_on": ["(x+)*$y"],
+            "masks": [{"name": "SLOW", "pattern": "(?:x|xx|xxx)+w"}],
+        }
+    )
+    parser = Parser(source, TemplateTree(source.drain, "t"))
+    # An engine that goes back would try each way to divide the x-es: more of them than it could in a lifetime.
+    events = learned(parser, ["x" * 30_000] * count)
+    assert len(events) == count

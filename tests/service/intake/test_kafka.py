@@ -2,9 +2,12 @@
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from service.intake.kafka import MAX_MESSAGE_BYTES, Message, Poison, entry
 
+FIELDS = ["message", "log", "@timestamp", "host", "host.name", "a"]
 SEEN_NS = 1_700_000_000_000_000_000
 
 
@@ -50,3 +53,34 @@ def test_poison_is_told_by_reason(value: bytes | None, reason: str) -> None:
     with pytest.raises(Poison) as raised:
         entry(0, message(value))
     assert raised.value.reason == reason
+
+
+def json(document: object) -> bytes:
+    return orjson.dumps(document)
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(
+    value=st.none() | st.binary(max_size=60) | documents.map(json),
+    headers=st.lists(st.tuples(st.text(max_size=4), st.none() | st.binary(max_size=8)), max_size=3),
+    key=st.none() | st.binary(max_size=8),
+)
+def test_any_message_is_an_entry_or_poison(
+    value: bytes | None, headers: list[tuple[str, bytes | None]], key: bytes | None
+) -> None:
+    reason = None
+    try:
+        found = entry(0, message(value, headers=headers, key=key))
+    except Poison as poison:
+        reason = poison.reason
+    if reason is not None:
+        assert reason in ("empty", "too_long", "encoding", "document")
+        return
+    for name in ("topic", "key", "message", *FIELDS, *(name for name, _ in headers)):
+        assert isinstance(found.labels.get(name), str | None)

@@ -153,6 +153,27 @@ async def test_a_hostile_line_stays_text_wherever_it_is_shown(replica: Replica) 
     assert "“<b>note</b>”" in told.text
 
 
+async def test_hostile_sessions_templates_and_reasons_stay_text(replica: Replica) -> None:
+    session = f"of {HOSTILE[:120]}</b>"
+    records = [{"session": session, "line": line(f"never seen {HOSTILE} {number}")} for number in range(3)]
+    answer = await replica.http.post("/ingest", json={"source": "blocks", "records": records})
+    [incident, *_] = [verdict["incident"] for verdict in answer.json()["verdicts"] if verdict["incident"]]
+    deploy = {"kind": "deploy", "reason": "<b>deploy</b>", "author": "<i>ada"}
+    assert (await replica.http.post("/sources/blocks/mutes", json=deploy)).status_code == 201
+    shown = []
+    for path in ("/", "/page/incidents", f"/page/incidents/{incident}", "/page/sources/blocks?find=never"):
+        text = await html(replica, path)
+        shown.append(text)
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        page = Document(text)
+        assert {image.attributes.get("src") for image in page.all("img")} <= {"/page/static/bell.svg"}
+        assert not page.all("b", "i")
+        assert not [script for script in page.all("script") if script.attributes.get("src") != "/page/static/main.js"]
+    assert "deploy&lt;/b&gt;" in shown[0]
+    assert all("onerror" in text for text in shown[1:]), "the hostile text is not shown where it should be"
+
+
 async def test_incidents_are_filtered_and_paged(replica: Replica) -> None:
     quiet = await rang(replica, quarantined(1))
     await replica.ingest("blocks", [quarantined(block) for block in range(2, 120)])
