@@ -64,10 +64,10 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, description="worker processes that share the port")
     batch_lines: int = Field(10_000, ge=1, description="lines that are processed as one batch at most")
     queue_lines: int = Field(50_000, ge=1, description="lines that may wait per source before requests get 429")
-    appendfsync: Literal["always", "everysec"] = Field(
-        "always",
+    appendfsync: Literal["auto", "always", "everysec"] = Field(
+        "auto",
         description="when the private Redis has on disk what it acknowledges; `everysec` loses up to 2 s when the host "
-        "dies",
+        "dies, `auto` is that until the first `wait=false` and then `always`",
     )
     require_durable: bool = Field(
         False, description="refuse `wait=false` (503) while Redis does not keep an append-only file with `always`"

@@ -10,7 +10,7 @@ import ssl
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import uvicorn
@@ -55,7 +55,8 @@ def serve(
     # uvicorn stops gracefully on SIGTERM and then raises it again; the private Redis is to be stopped after that.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with ExitStack() as stack:
-        own = EmbeddedRedis(settings.data_dir, appendfsync=settings.appendfsync)
+        fsync: Literal["always", "everysec"] = "everysec" if settings.appendfsync == "auto" else settings.appendfsync
+        own = EmbeddedRedis(settings.data_dir, appendfsync=fsync)
         url = settings.redis_url or stack.enter_context(own).url
         check_access(settings, url, config)
         if settings.workers == 1:

@@ -25,7 +25,8 @@ from service.pipeline.request import IngestRequest
 from service.queue.division import Divided, divide
 from service.settings import Settings
 from service.state import queue
-from service.state.durability import memory_problem, read_durability
+from service.state.durability import memory_problem, read_durability, write_through
+from service.state.embedded import redis_folder
 
 log = logging.getLogger("tocsin")
 
@@ -96,6 +97,8 @@ class Acceptance:
         """Look after Redis' disk and memory now and then. Raises Unavailable where what is accepted must be safe and
         is not."""
         if monotonic() - self._looked >= LOOK_EVERY_S:
+            if self._settings.appendfsync == "auto":
+                await write_through(self._redis, redis_folder(self._settings.data_dir))
             problem = (await read_durability(self._redis)).problem
             self._memory = await memory_problem(self._redis)
             if problem is not None and problem != self.problem:

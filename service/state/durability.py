@@ -4,6 +4,7 @@ Owns what is read of Redis' own configuration and state. Does not know what is s
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -41,6 +42,17 @@ async def read_durability(redis: Redis) -> Durability:
             f"Redis runs with appendfsync {fsync}: when its host dies, {lost} accepted lines may be lost; set always"
         )
     return Durability(None)
+
+
+async def write_through(redis: Redis, folder: Path) -> None:
+    """Have the private Redis whose files lie in ``folder`` acknowledge what is on disk from now on; any other Redis is
+    its operator's and is left alone. Raises StateError where Redis is away."""
+    try:
+        theirs = Path(_value(await command(redis, "CONFIG", "GET", "dir")))
+    except StateError:
+        return
+    if theirs.resolve() == folder:
+        await command(redis, "CONFIG", "SET", "appendfsync", "always")
 
 
 async def memory_problem(redis: Redis) -> str | None:

@@ -62,7 +62,7 @@ def bundled_server() -> str | None:
 def socket_path(data_dir: Path) -> Path:
     """Where the socket of a data directory lies: inside it, or in a private runtime folder where the path is too
     long."""
-    folder = _folder(data_dir)
+    folder = redis_folder(data_dir)
     inside = folder / "redis.sock"
     if len(os.fsencode(inside)) <= SOCKET_PATH_BYTES:
         return inside
@@ -81,7 +81,7 @@ def socket_path(data_dir: Path) -> Path:
 def attach(data_dir: Path) -> str:
     """URL of the Redis that runs under ``data_dir``; raises StateError where none does."""
     path = socket_path(data_dir)
-    if _server_of(path, _folder(data_dir)) is None:
+    if _server_of(path, redis_folder(data_dir)) is None:
         raise StateError(
             f"no Redis runs under {data_dir}; start `tocsin serve` with this data directory, or set TOCSIN_REDIS_URL"
         )
@@ -128,7 +128,7 @@ class EmbeddedRedis:
 
     def start(self) -> Self:
         """Own the server of this folder (start or adopt it), or attach to that of a living owner."""
-        folder = _folder(self.data_dir)
+        folder = redis_folder(self.data_dir)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = socket_path(self.data_dir)
         lock = (folder / "owner.lock").open("ab")
@@ -212,9 +212,8 @@ class EmbeddedRedis:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while self._runs():
             if time.monotonic() > deadline:
-                raise StateError(
-                    f"Redis (process {self._pid}) did not stop; its log ends with:\n{_log_tail(_folder(self.data_dir))}"
-                )
+                told = _log_tail(redis_folder(self.data_dir))
+                raise StateError(f"Redis (process {self._pid}) did not stop; its log ends with:\n{told}")
             time.sleep(POLL_S)
 
     def _runs(self) -> bool:
@@ -239,7 +238,8 @@ class EmbeddedRedis:
             self._lock = None
 
 
-def _folder(data_dir: Path) -> Path:
+def redis_folder(data_dir: Path) -> Path:
+    """Where the private Redis of a data directory keeps its files."""
     return data_dir.expanduser().resolve() / "redis"
 
 

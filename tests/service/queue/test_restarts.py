@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.state import keys, queue
+from service.state.connection import open_client
 from service.state.embedded import EmbeddedRedis
 from tests.golden import blocks
 from tests.service.queue.test_queue import accept, done, plain, swept
@@ -95,6 +96,27 @@ async def test_a_killed_redis_has_on_disk_what_was_accepted(tmp_path: Path) -> N
             assert "wait=false" not in (await replica.get("/readyz"))["problems"]
     finally:
         await loop.run_in_executor(None, own.stop)
+
+
+async def test_a_private_redis_writes_through_once_lines_are_accepted_for_later(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    own = EmbeddedRedis(tmp_path, appendfsync="everysec")
+    other = EmbeddedRedis(tmp_path / "other", appendfsync="everysec")
+    bundles = stored(tmp_path / "bundles", blocks_bundle())
+    for server, expected in ((own, "always"), (other, "everysec")):
+        (server.data_dir).mkdir(exist_ok=True)
+        await loop.run_in_executor(None, server.start)
+        try:
+            client = open_client(server.url)
+            async with running(server.url, bundles, time.time) as replica:  # data directory: tmp_path
+                await replica.ingest("blocks", LINES[:60])
+                assert (await client.config_get("appendfsync"))["appendfsync"] == "everysec"
+                await accept(replica, "blocks", LINES[60:120])
+                assert (await client.config_get("appendfsync"))["appendfsync"] == expected
+                assert ("wait=false" in (await replica.get("/readyz"))["problems"]) == (expected == "everysec")
+            await client.aclose()
+        finally:
+            await loop.run_in_executor(None, server.stop)
 
 
 async def ready(replica: Replica) -> bool:
