@@ -51,6 +51,12 @@ class Settings(BaseSettings):
         "auto", description="whether API keys are asked for; `auto`: beyond loopback, and wherever there is one"
     )
     api_keys_file: Path | None = Field(None, description="YAML file of API keys, by their digests")
+    oidc_issuer: str | None = Field(
+        None, description="address of an OpenID Connect issuer whose bearer tokens let in too; needs extra `oidc`"
+    )
+    oidc_audience: str = Field("tocsin", description="whom its tokens are for (`aud`)")
+    oidc_claim: str = Field("scope", description="the claim that holds scopes, as in `tocsin:read`")
+    oidc_name: str = Field("sub", description="the claim that names who asks, else `sub`")
     metrics_open: bool = Field(False, description="let anybody read /metrics where API keys are asked for")
     key_requests_per_s: float = Field(
         500.0, gt=0, description="requests a second of one API key that each worker process takes"

@@ -10,7 +10,7 @@ from service.state.feedback import Sees as Sees
 @dataclass(frozen=True, slots=True)
 class Caller:
     """``name`` None: no key is asked for, so nobody is known. ``rate``: lines a second. ``by_cookie``: a browser brings
-    the log-in by itself, whatever page makes it send the request."""
+    the log-in by itself, whatever page makes it send the request; ``by_browser``: it may, by a proxy that logs in."""
 
     name: str | None
     scopes: tuple[KeyScope, ...]
@@ -18,11 +18,12 @@ class Caller:
     id: str = ""
     rate: float | None = None
     by_cookie: bool = False
+    by_browser: bool = False
 
     @classmethod
     def of(cls, key: ApiKey, *, by_cookie: bool = False) -> "Caller":
         """Whoever has a key."""
-        return cls(key.name, key.scopes, key.sources, key.id, key.rate, by_cookie)
+        return cls(key.name, key.scopes, key.sources, key.id, key.rate, by_cookie, by_cookie)
 
     @property
     def limited(self) -> bool:

@@ -14,6 +14,7 @@ from service.access import binding, declared
 from service.access.caller import Caller
 from service.access.keyring import KeyRing
 from service.access.logins import Logins
+from service.access.oidc import Issuer, looks_like_token
 from service.access.pace import Paces
 from service.access.presented import presented
 from service.access.secret import is_secret_of, parts
@@ -36,8 +37,9 @@ class Gate:
     def __init__(self, redis: Redis, settings: Settings, metrics: Metrics, clock: Callable[[], float]) -> None:
         self.ring = KeyRing(redis, declared.load(settings.api_keys_file))
         self.logins = Logins(redis, monotonic)
+        self._issuer = None if settings.oidc_issuer is None else Issuer(settings)
         self._off = settings.auth == "off"
-        self._always = binding.asks_for_keys(settings)
+        self._always = binding.asks_for_keys(settings) or self._issuer is not None
         self._hosts = settings.hosts
         self._requests_per_s = settings.key_requests_per_s
         self._metrics = metrics
@@ -80,6 +82,10 @@ class Gate:
         text = presented(headers)
         if text is not None:
             return await self.owner(text)
+        if self._issuer is not None:
+            token = headers.get("authorization", "").partition(" ")[2].strip()
+            if looks_like_token(token):
+                return await self._issuer.caller(token)
         key_id = None if cookie is None else await self.logins.key_of(cookie)
         key = None if key_id is None else self.ring.find(key_id)
         return None if key is None or self._expired(key) else Caller.of(key, by_cookie=True)

@@ -84,7 +84,7 @@ class Guarded(APIRoute):
             gate.host(request.headers.get("host", ""))
             return
         caller = await gate.caller(request.headers, login_of(request), address_of(request))
-        if caller.by_cookie:
+        if caller.by_browser:
             await own_page(request)
         gate.check(caller, needed)
         if self.whole:

@@ -100,7 +100,7 @@ def check_access(settings: Settings, redis_url: str, config: Path | None = None)
         if not is_loopback(settings.host):
             log.warning(OPEN_WARNING, settings.host)
         return
-    if not asks_for_keys(settings) or declared.load(settings.api_keys_file):
+    if not asks_for_keys(settings) or settings.oidc_issuer or declared.load(settings.api_keys_file):
         return
     try:
         found = asyncio.run(_keys(redis_url))
