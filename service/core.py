@@ -163,7 +163,7 @@ class Core:
 
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
-        await self.queue.stop(self.settings.drain_s)
+        consumed = asyncio.create_task(self.queue.stop(self.settings.drain_s))
         workers = [*self._workers.values(), *self._retired]
         _, late = await asyncio.wait(
             [asyncio.create_task(worker.drain()) for worker in workers] or [asyncio.create_task(asyncio.sleep(0))],
@@ -171,6 +171,7 @@ class Core:
         )
         for worker in workers if late else []:
             worker.cancel()
+        await consumed
         pending = {*self._tasks, *late}
         while pending:
             # Again and again: a cancellation that meets the end of a reply's time limit can be lost in the client.

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from service.state import dead, keys, queue
 from tests.golden import blocks
 from tests.service.serving import (
+    PROCESS_PATIENCE_S,
     Replica,
     batches_of,
     blocks_bundle,
@@ -44,7 +45,7 @@ async def done(replica: Replica, batch: str) -> dict[str, Any]:
         found = await replica.get("/verdicts", batch=batch, limit=100)
         return bool(found["state"] == "done")
 
-    await until(is_done, f"batch {batch} is done")
+    await until(is_done, f"batch {batch} is done", PROCESS_PATIENCE_S)
     verdicts = found["verdicts"]
     page = found
     while page["next"] is not None:

@@ -17,7 +17,7 @@ from service.state.connection import open_client
 from service.state.embedded import EmbeddedRedis
 from tests.golden import blocks
 from tests.service.queue.test_queue import accept, done, plain, swept
-from tests.service.serving import PATIENCE_S, Child, Link, Replica, blocks_bundle, running, stored, until
+from tests.service.serving import PROCESS_PATIENCE_S, Child, Link, Replica, blocks_bundle, running, stored, until
 
 LINES = blocks.golden_log()
 SIZE = 100
@@ -55,7 +55,7 @@ async def test_killed_consumers_lose_and_repeat_nothing(redis: Redis, redis_url:
     batches: list[str] = []
     starts = iter(range(0, len(LINES), SIZE))
     for _ in range(3):
-        async with Link(redis_url) as link, httpx.AsyncClient(timeout=PATIENCE_S) as http:
+        async with Link(redis_url) as link, httpx.AsyncClient(timeout=PROCESS_PATIENCE_S) as http:
             child = Child(link.url, bundles)
             try:
                 await child.ready(http)
@@ -65,7 +65,7 @@ async def test_killed_consumers_lose_and_repeat_nothing(redis: Redis, redis_url:
                     answer = await http.post(f"{child.url}/ingest?wait=false", json=body)
                     assert answer.status_code == 202, answer.text
                     batches.append(answer.json()["batch"])
-                await until(lambda: link.broke, "a run is judged")
+                await until(lambda: link.broke, "a run is judged", PROCESS_PATIENCE_S)
             finally:
                 child.kill()
         await leases_lapsed(redis)
