@@ -18,7 +18,7 @@ ifneq ($(BESIDE),)
 export TOCSIN_DATASETS_DIR ?= $(abspath $(BESIDE))
 endif
 
-.PHONY: help venv demo test check audit lock sbom bench train-sample clean
+.PHONY: help venv demo test check audit lock sbom bench faults train-sample clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ sbom: $(TEST_STAMP) ## list what each image holds as CycloneDX JSON, under build
 
 bench: $(TEST_STAMP) ## measure speed and memory
 	$(VENV)/bin/python -m tests.bench
+
+faults: $(TEST_STAMP) ## break processes, disks, networks and clocks under a replay, and compare (FAULTS_ARGS="redis_killed --later")
+	$(VENV)/bin/python -m tests.faults $(FAULTS_ARGS)
 
 train-sample: $(TEST_STAMP) ## train the shipped bundle again from the recorded sample
 	$(VENV)/bin/python -m service train postgres --logs training/sample/postgres.log.gz \
