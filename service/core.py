@@ -45,6 +45,7 @@ from service.pipeline.report import Reporter
 from service.pipeline.request import IngestRequest
 from service.pipeline.seen import everybody
 from service.pipeline.shadow import Shadows
+from service.pipeline.silence import Hearing
 from service.pipeline.sources import Sources
 from service.pipeline.templates import Templates
 from service.pipeline.worker import Worker
@@ -72,11 +73,19 @@ CPU_THREADS = 2
 
 
 class Core:
-    """Everything that a process of the service holds. ``redis_url`` names a running server."""
+    """Everything that a process of the service holds. ``redis_url`` names a running server; ``ticks`` is a clock that
+    never jumps."""
 
-    def __init__(self, settings: Settings, redis_url: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis_url: str,
+        clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.settings = settings
         self.clock = clock
+        self._ticks = ticks
         self.metrics = Metrics(CollectorRegistry())
         self.redis: Redis = connection.open_client(redis_url)
         self.gate = Gate(self.redis, settings, self.metrics, clock)
@@ -339,6 +348,7 @@ class Core:
             self._tasks.append(asyncio.create_task(replaced.drain()))
         self._workers[live.name] = Worker(process.run, self.settings.batch_lines, self.settings.queue_lines, gauge.set)
         self.queue.serve(live)
+        hearing = Hearing(self.redis, live.name, self._ticks)
         self._closers[live.name] = Closer(
             live,
             redis=self.redis,
@@ -347,6 +357,7 @@ class Core:
             drift=self._drift,
             executor=self._executor,
             clock=self.clock,
+            hearing=hearing,
             watch=self._watch,
         )
         self._frame_closers[live.name] = FrameCloser(
@@ -358,6 +369,7 @@ class Core:
             reporter=self._reporter,
             executor=self._executor,
             clock=self.clock,
+            hearing=hearing,
         )
         self._rate_closers[live.name] = RateCloser(
             live,
@@ -368,6 +380,7 @@ class Core:
             reporter=self._reporter,
             executor=self._executor,
             clock=self.clock,
+            hearing=hearing,
         )
 
     def _check_connected(self) -> None:

@@ -20,7 +20,7 @@ from service.incidents.causes import in_every_scope
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
 from service.pipeline.seen import Watch, nobody, observed
-from service.pipeline.silence import heard
+from service.pipeline.silence import Hearing
 from service.state import keys, rules, sweeps
 from service.state.windows import BatchOver, StoredSessions
 
@@ -38,6 +38,7 @@ class Closer:
         drift: DriftWatch,
         executor: Executor,
         clock: Callable[[], float],
+        hearing: Hearing,
         watch: Watch = nobody,
     ) -> None:
         self._live = live
@@ -48,6 +49,7 @@ class Closer:
         self._drift = drift
         self._executor = executor
         self._clock = clock
+        self._hearing = hearing
         self._token = uuid4().hex
         # True at first: a process that ended here may have closed sessions and not reported them.
         self._unreported = True
@@ -58,7 +60,7 @@ class Closer:
         now = self._clock()
         # A source that nothing comes into, or whose timeframes are closed here, learns of new rules as well.
         live.rules_of(await rules.read(self._redis, live.name, live.given))
-        mark = (await heard(self._redis, live.name, now)).watermark(now, live.settings.lateness_s)
+        mark = (await self._hearing.heard(now)).watermark(now, live.settings.lateness_s)
         closed = 0
         while self._unreported or await self._due(mark):
             if not await sweeps.take_lease(self._redis, live.name, self._token):

@@ -19,7 +19,7 @@ from models.record import Records
 from models.rules import Rules
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
-from service.pipeline.silence import heard
+from service.pipeline.silence import Hearing
 from service.state.frames import Round, StoredFrames
 
 JudgeOf = Callable[[], FrameJudge | None]
@@ -73,6 +73,7 @@ class FrameCloser:
         reporter: Reporter,
         executor: Executor,
         clock: Callable[[], float],
+        hearing: Hearing,
     ) -> None:
         self._live = live
         self._redis = redis
@@ -82,6 +83,7 @@ class FrameCloser:
         self._reporter = reporter
         self._executor = executor
         self._clock = clock
+        self._hearing = hearing
         self._token = uuid4().hex
 
     async def sweep(self) -> int:
@@ -89,7 +91,7 @@ class FrameCloser:
         version judges none)."""
         live = self._live
         now = self._clock()
-        mark = (await heard(self._redis, live.name, now)).watermark(now, live.settings.lateness_s)
+        mark = (await self._hearing.heard(now)).watermark(now, live.settings.lateness_s)
         closed = 0
         while True:
             judge = self._judge_of()

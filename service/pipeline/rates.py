@@ -22,7 +22,7 @@ from models.rules import Rules
 from models.sessions import Float64, Int64
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
-from service.pipeline.silence import heard
+from service.pipeline.silence import Hearing
 from service.state.frames import Round
 from service.state.rates import StoredRates
 from service.state.watermark import Clock
@@ -77,6 +77,7 @@ class RateCloser:
         reporter: Reporter,
         executor: Executor,
         clock: Callable[[], float],
+        hearing: Hearing,
     ) -> None:
         self._live = live
         self._redis = redis
@@ -86,6 +87,7 @@ class RateCloser:
         self._reporter = reporter
         self._executor = executor
         self._clock = clock
+        self._hearing = hearing
         self._token = uuid4().hex
         self._started = clock()
         self._judged: float | None = None
@@ -98,7 +100,7 @@ class RateCloser:
         if self._judge_of() is None:
             return 0
         now = self._clock()
-        mark = self._watermark(await heard(self._redis, live.name, now), now)
+        mark = self._watermark(await self._hearing.heard(now), now)
         closed = 0
         while True:
             judge = self._judge_of()

@@ -186,7 +186,8 @@ def _source(source: str, what: str) -> str:
 
 
 def clock(source: str) -> str:
-    """Hash: ``max`` event time, ``stored`` event time up to which all is appended, ``input`` wall clock; seconds."""
+    """Hash: ``max`` event time, ``stored`` event time up to which all is appended, ``input`` wall clock; seconds;
+    ``inputs``, how many there were."""
     return _source(source, "clock")
 
 

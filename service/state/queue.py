@@ -38,6 +38,7 @@ if not prior then
   if tonumber(ARGV[1]) > tonumber(prior) then redis.call('HSET', KEYS[1], 'max', ARGV[1]) end
   local input = redis.call('HGET', KEYS[1], 'input')
   if not input or tonumber(ARGV[2]) > tonumber(input) then redis.call('HSET', KEYS[1], 'input', ARGV[2]) end
+  redis.call('HINCRBY', KEYS[1], 'inputs', 1)
   redis.call('SET', KEYS[2], prior, 'EX', ARGV[5])
 end
 local time = redis.call('TIME')

@@ -39,6 +39,7 @@ if not reply then
   if tonumber(ARGV[1]) > tonumber(prior) then redis.call('HSET', KEYS[1], 'max', ARGV[1]) end
   local input = redis.call('HGET', KEYS[1], 'input')
   if not input or tonumber(ARGV[2]) > tonumber(input) then redis.call('HSET', KEYS[1], 'input', ARGV[2]) end
+  redis.call('HINCRBY', KEYS[1], 'inputs', 1)
   reply = {
     prior, redis.call('GET', KEYS[2]) or '', redis.call('HGET', KEYS[3], 'id') or '',
     redis.call('HGET', KEYS[3], 'version') or '0', now,
@@ -78,7 +79,7 @@ class Began:
 @dataclass(frozen=True, slots=True)
 class Clock:
     """The largest event time whose batch is stored, and the wall clock when something last came in; seconds, -inf for
-    none.
+    none. ``inputs`` grows with all that comes in, whatever the clocks say.
 
     A batch that began and is not stored yet must not move what closes silent sessions: its own rows may be the ones
     that end a silence.
@@ -86,6 +87,7 @@ class Clock:
 
     largest: float
     last_input: float
+    inputs: int = 0
 
     def watermark(self, now: float, lateness_s: float) -> float:
         """The watermark at wall clock ``now``: moved on by the time without input beyond ``lateness_s``, which a pause
@@ -143,8 +145,9 @@ async def advance(redis: Redis, source: str, max_time: float) -> None:
 
 async def read(redis: Redis, source: str) -> Clock:
     """The source's clock as it stands."""
-    largest, last_input = await command(redis, "HMGET", keys.clock(source), "stored", "input")
-    return Clock(float(largest or "-inf"), float(last_input or "-inf"))
+    names = ("stored", "input", "inputs")
+    largest, last_input, inputs = await command(redis, "HMGET", keys.clock(source), *names)
+    return Clock(float(largest or "-inf"), float(last_input or "-inf"), int(inputs or 0))
 
 
 async def reset(redis: Redis, source: str) -> None:

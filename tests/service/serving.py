@@ -161,7 +161,7 @@ async def running(
     redis_url: str, bundles: Path, clock: Callable[[], float] = lambda: NOW, **settings: Any
 ) -> AsyncIterator[Replica]:
     """The service in this process, started and drained as uvicorn would."""
-    core = Core(Settings(data_dir=bundles.parent, bundles_dir=str(bundles), **settings), redis_url, clock)
+    core = Core(Settings(data_dir=bundles.parent, bundles_dir=str(bundles), **settings), redis_url, clock, clock)
     app = create_app(core)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (

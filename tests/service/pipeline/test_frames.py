@@ -23,6 +23,7 @@ from service.metrics import Metrics
 from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
+from service.pipeline.silence import Hearing
 from service.state import incidents, keys, verdicts, watermark
 from service.state.connection import open_client
 from service.state.frames import ADVANCE, CLOSE, StoredFrames
@@ -86,6 +87,7 @@ class Replica:
             reporter=reporter,
             executor=self.executor,
             clock=lambda: self.now,
+            hearing=Hearing(self.redis, self.live.name, lambda: self.now),
         )
 
     async def ingest(self, lines: list[str], batch_id: str | None = None) -> int:

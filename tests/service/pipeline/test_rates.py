@@ -233,7 +233,10 @@ async def test_redis_that_goes_away_while_judging_loses_and_repeats_nothing(
     await redis.script_load(broken.text)
     async with Link(redis_url) as link:
         core = Core(
-            Settings(data_dir=place.bundles.parent, bundles_dir=str(place.bundles)), link.url, lambda: place.now
+            Settings(data_dir=place.bundles.parent, bundles_dir=str(place.bundles)),
+            link.url,
+            lambda: place.now,
+            lambda: place.now,
         )
         # Without background work, and the lease its own: nobody judges before it does.
         await core._connect()

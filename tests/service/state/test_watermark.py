@@ -24,17 +24,17 @@ async def test_clock_keeps_the_largest_time_to_the_last_bit(redis: Redis) -> Non
 async def test_only_a_stored_batch_moves_what_closes_silent_sessions(redis: Redis) -> None:
     time = 1_700_000_000.123456
     await watermark.begin(redis, "s", None, time, 10.0)
-    assert await watermark.read(redis, "s") == Clock(-math.inf, 10.0)
+    assert await watermark.read(redis, "s") == Clock(-math.inf, 10.0, 1)
     await watermark.advance(redis, "s", time)
-    assert await watermark.read(redis, "s") == Clock(time, 10.0)
+    assert await watermark.read(redis, "s") == Clock(time, 10.0, 1)
     await watermark.advance(redis, "s", time - 1.0)
     await watermark.advance(redis, "s", -math.inf)
-    assert await watermark.read(redis, "s") == Clock(time, 10.0)
+    assert await watermark.read(redis, "s") == Clock(time, 10.0, 1)
 
 
 async def test_batch_of_end_records_alone_leaves_no_time(redis: Redis) -> None:
     await watermark.begin(redis, "s", None, -math.inf, 9.0)
-    assert await watermark.read(redis, "s") == Clock(-math.inf, 9.0)
+    assert await watermark.read(redis, "s") == Clock(-math.inf, 9.0, 1)
 
 
 async def test_retried_batch_gets_the_versions_and_time_of_its_first_run(redis: Redis) -> None:
