@@ -234,11 +234,11 @@ async def replay(house: House, material: Material, disturb: Disturb | None = Non
 async def _settled(house: House, material: Material, sent: Sent) -> Outcome:
     """Ends that a background sweep closed may still be on their way into the list: read until it moves no more."""
     url = house.urls()[0]
-    before = await outcome.read(url, material.source.name, sent.answers)
+    before = await outcome.read(url, house.redis.url, material.source.name, sent.answers)
     deadline = time.monotonic() + SETTLED_WITHIN_S
     while time.monotonic() < deadline:
         await asyncio.sleep(1.5)
-        after = await outcome.read(url, material.source.name, sent.answers)
+        after = await outcome.read(url, house.redis.url, material.source.name, sent.answers)
         if after == before and after.live == 0:
             return after
         before = after

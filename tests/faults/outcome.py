@@ -11,6 +11,10 @@ from typing import Any
 
 import httpx
 
+from models.template.change import Change
+from models.template.tree import TemplateTree
+from service.state import trees
+from service.state.connection import open_client
 from tests.faults.client import Acknowledged
 
 SCORE_TOLERANCE = 1e-9
@@ -45,20 +49,32 @@ class Outcome:
         return sum(1 for line in self.lines if line[2])
 
 
-async def read(url: str, source: str, answers: Sequence[Acknowledged]) -> Outcome:
-    """The outcome of a run whose batches were all acknowledged, by what ``url`` says now."""
+async def read(url: str, redis_url: str, source: str, answers: Sequence[Acknowledged]) -> Outcome:
+    """The outcome of a run whose batches were all acknowledged, by what ``url`` says now. Templates are read from
+    Redis: a replica follows with its next batch."""
     async with httpx.AsyncClient(base_url=url, timeout=60.0, trust_env=False) as http:
-        listed = (await _get(http, f"/sources/{source}/templates"))["templates"]
         (entry,) = [one for one in (await _get(http, "/sources"))["sources"] if one["name"] == source]
         ends = [end async for end in _pages(http, "/verdicts", "verdicts", "since", source)]
         incidents = [one async for one in _pages(http, "/incidents", "incidents", "cursor", source)]
     # A template may have been widened since a verdict named it.
-    text = {one["id"]: one["template"] for one in listed}
+    text = await _texts(redis_url, source)
     lines, twice = _lines(answers, text)
     return Outcome(
         lines, twice, _scored((_end(end), end["score"]) for end in ends),
         _scored((_incident(one), one["score"]) for one in incidents), Counter(text.values()), entry["sessions"],
     )  # fmt: skip
+
+
+async def _texts(redis_url: str, source: str) -> dict[int, str]:
+    redis = open_client(redis_url)
+    try:
+        stored = await trees.load(redis, source)
+    finally:
+        await redis.aclose()
+    assert stored is not None
+    tree = TemplateTree.restore(stored.snapshot)
+    tree.apply([Change.from_dict(change) for change in stored.changes])
+    return tree.texts()
 
 
 def differences(expected: Outcome, found: Outcome) -> list[str]:
