@@ -82,33 +82,33 @@ def bodies(lines: Sequence[str], size: int) -> list[list[str]]:
     return [list(lines[begin : begin + size]) for begin in range(0, len(lines), size)]
 
 
-def send(service: Service, requests: Sequence[Sequence[Sequence[str]]]) -> tuple[float, int]:
-    """Post the requests of each connection, one after the other, connections side by side; seconds and verdicts.
+def send(service: Service, requests: Sequence[Sequence[Sequence[str]]], *, wait: bool = True) -> tuple[float, int]:
+    """Post the requests of each connection, one after the other, connections side by side; seconds and verdicts (none
+    where it does not ``wait`` for them).
 
     The client is charged for making bodies and for reading every verdict.
     """
     began = time.perf_counter()
     if len(requests) == 1:
-        verdicts = _post(service, requests[0])
+        verdicts = _post(service, wait, requests[0])
     else:
         with ThreadPoolExecutor(len(requests)) as pool:
-            verdicts = sum(pool.map(partial(_post, service), requests))
+            verdicts = sum(pool.map(partial(_post, service, wait), requests))
     return time.perf_counter() - began, verdicts
 
 
-def _post(service: Service, requests: Sequence[Sequence[str]]) -> int:
+def _post(service: Service, wait: bool, requests: Sequence[Sequence[str]]) -> int:
     verdicts = 0
     headers = {"Content-Type": "application/json"}
     with contextlib.closing(service.connection()) as connection:
         for lines in requests:
-            connection.request(
-                "POST", "/ingest?verdicts=all", orjson.dumps({"source": "hdfs", "lines": lines}), headers
-            )
+            path = "/ingest?verdicts=all" if wait else "/ingest?wait=false&verdicts=anomalous"
+            connection.request("POST", path, orjson.dumps({"source": "hdfs", "lines": lines}), headers)
             response = connection.getresponse()
             answer = response.read()
-            if response.status != 200:
+            if response.status != (200 if wait else 202):
                 raise RuntimeError(f"the service answered {response.status}: {answer[:500]!r}")
-            verdicts += len(orjson.loads(answer)["verdicts"])
+            verdicts += len(orjson.loads(answer)["verdicts"]) if wait else 0
     return verdicts
 
 
