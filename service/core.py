@@ -162,7 +162,6 @@ class Core:
         """Connect if Redis answers, and begin the background work. Does not fail where Redis is away."""
         with contextlib.suppress(StateError):
             await self._connect()
-            await self.gate.ring.read()
         inventory = Inventory(self.redis, self.sessions, self.metrics, lambda: self.sources.live, self.clock)
         background = (self._keep_connected, self._keep_closing, self.spool.keep_flushing, inventory.keep_taking)
         self._tasks = [
@@ -390,6 +389,8 @@ class Core:
     async def _connect(self) -> None:
         try:
             await connection.claim_schema(self.redis)
+            # Before it is ready: until then nobody can be let in, nor told that no key is asked for.
+            await self.gate.ring.read()
             await self.sources.load_all()
             await self.notifying.begin()
         except StateError as error:

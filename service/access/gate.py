@@ -49,13 +49,18 @@ class Gate:
         self._told_at = -TOLD_EVERY_S
 
     @property
+    def undecided(self) -> bool:
+        """Whether it depends on keys that nobody has seen yet if a key is asked for: until Redis answers first."""
+        return not (self._off or self._always or self.ring.any or self.ring.known)
+
+    @property
     def asks(self) -> bool:
-        """Whether a key is asked for. Raises Unavailable where that depends on keys nobody has seen yet."""
+        """Whether a key is asked for. Raises Unavailable where that is ``undecided``."""
         if self._off:
             return False
         if self._always or self.ring.any:
             return True
-        if not self.ring.known:
+        if self.undecided:
             raise Unavailable("Redis is away: whether there are API keys is not known yet", 2)
         return False
 

@@ -66,7 +66,8 @@ class Guarded(APIRoute):
             core = request.app.state.core
             needed = self.needs(request.method)
             if needed == "metrics":
-                needed = "open" if core.settings.metrics_open else "read"
+                # What counts before Redis ever answered has nothing of any source yet, and says that Redis is away.
+                needed = "open" if core.settings.metrics_open or core.gate.undecided else "read"
             if needed != "open":
                 await self._admit(request, core.gate, needed)
             if not has_body:

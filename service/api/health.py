@@ -31,7 +31,11 @@ async def readyz(request: Request, core: CoreDependency) -> JSONResponse:
     """200 where lines can be judged, else 503; with reasons, versions and provider for whoever may read."""
     report: dict[str, Any] = await core.readiness()
     status = 200 if report["ready"] else 503
-    caller = await _known(request, core)
+    try:
+        caller = await _known(request, core)
+    except Unavailable:
+        # On loopback, where Redis has not yet said whether there are keys: what keeps it from that is to be found out.
+        return JSONResponse({"ready": report["ready"], "reasons": report["reasons"]}, status)
     if caller is None or not caller.may("read"):
         return JSONResponse({"ready": report["ready"]}, status)
     for part in ("sources", "problems"):
@@ -51,8 +55,5 @@ router.add_api_route("/metrics", metrics, methods=["GET"], include_in_schema=Fal
 
 
 async def _known(request: Request, core: Core) -> Caller | None:
-    """Who asks; None: nobody who is known."""
-    try:
-        return await core.gate.known(request.headers, login_of(request)) if core.gate.asks else ANYBODY
-    except Unavailable:
-        return None
+    """Who asks; None: nobody who is known. Raises Unavailable where that is not known yet."""
+    return await core.gate.known(request.headers, login_of(request)) if core.gate.asks else ANYBODY
