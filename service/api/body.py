@@ -52,12 +52,11 @@ class _Gathered:
     rejected: list[LineError] = field(default_factory=list)
 
 
-def read_request(body: bytes, content_type: str, encoding: str, source: str | None, limits: Limits) -> IngestRequest:
-    """Decode a body. ``content_type`` and ``encoding`` are header values, ``source`` the query parameter.
+def read_request(plain: bytes, content_type: str, source: str | None, limits: Limits) -> IngestRequest:
+    """Decode a body that is not compressed (any more). ``content_type`` is the header, ``source`` the query parameter.
 
     Raises BodyError: 400 malformed, 413 too large, 415 unknown type or encoding, 422 nothing to do.
     """
-    plain = decompressed(body, encoding, limits.body_bytes)
     kind = content_type.split(";", 1)[0].strip().lower()
     if kind in ("application/json", ""):
         return _read_json(plain, source, limits)

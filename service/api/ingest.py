@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, read_request
+from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, decompressed, read_request
 from service.api.declared import TEXT, refusals
 from service.api.declared import body as described
 from service.api.dependencies import CoreDependency
@@ -79,9 +79,9 @@ async def ingest(
     headers = request.headers
     try:
         body = await read_body(request, limits.body_bytes, core.settings.body_s)
-        decoded = read_request(
-            body, headers.get("content-type", ""), headers.get("content-encoding", ""), source, limits
-        )
+        # A retry that was compressed otherwise, or not, is the same request.
+        plain = decompressed(body, headers.get("content-encoding", ""), limits.body_bytes)
+        decoded = read_request(plain, headers.get("content-type", ""), source, limits)
     except BodyError as error:
         return JSONResponse({"error": str(error)}, error.status)
     if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):
@@ -90,5 +90,5 @@ async def ingest(
     core.gate.charge(caller, decoded.received)
     wanted: Wanted = verdicts
     given = replace(decoded, backfill=mode == "backfill")
-    answer = await core.ingest(given, body, wanted, idempotency_key, wait=wait)
+    answer = await core.ingest(given, plain, wanted, idempotency_key, wait=wait)
     return Response(answer.body, answer.status, media_type="application/json")

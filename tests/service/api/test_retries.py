@@ -1,9 +1,11 @@
 """Idempotency-Key: a repeated request gets the first one's answer; a failure in the middle leaves nothing double."""
 
 import asyncio
+import gzip
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -30,6 +32,17 @@ async def test_same_key_and_body_gives_the_same_bytes_and_no_second_effect(repli
     assert found["incidents"]
     assert await replica.ends("blocks") == ends != []
     assert (await replica.metrics())['tocsin_lines_total{source="blocks"}'] == counted
+
+
+async def test_a_retry_that_is_compressed_otherwise_is_the_same_request(replica: Replica) -> None:
+    plain = orjson.dumps(body(*blocks.golden_log()[:20]))
+    how = {**KEY, "Content-Type": "application/json"}
+    first = await replica.http.post("/ingest", content=plain, headers=how)
+    assert first.status_code == 200
+    for level in (1, 9):
+        packed = gzip.compress(plain, level, mtime=level)
+        again = await replica.http.post("/ingest", content=packed, headers={**how, "Content-Encoding": "gzip"})
+        assert (again.status_code, again.content) == (200, first.content)
 
 
 async def test_a_refused_batch_is_repeated_with_its_status(replica: Replica) -> None:

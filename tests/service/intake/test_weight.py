@@ -36,7 +36,7 @@ def test_a_bomb_of_small_values_is_refused_unread(kind: str, body: bytes) -> Non
     tracemalloc.start()
     try:
         with pytest.raises(BodyError) as refused:
-            read_request(bomb, kind, "", "shop", LIMITS)
+            read_request(bomb, kind, "shop", LIMITS)
         held = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -57,4 +57,4 @@ def test_the_largest_ordinary_bodies_are_read() -> None:
     assert len(plain) > SIZE - 8 * 2**20
     assert not weighs_too_much(plain)
     text = (b"x" * 600 + b"\r\n") * 100_000
-    assert len(read_request(text, "text/plain", "", "shop", LIMITS).lines) == 100_000
+    assert len(read_request(text, "text/plain", "shop", LIMITS).lines) == 100_000

@@ -103,7 +103,7 @@ async def test_a_log_is_followed_over_rotation_and_restart(replica: Replica, tmp
         append(log, *lines(2520, 2530))
         async with tailing(*how, "--once") as tail:
             code, out, err = await tail.ended()
-        assert (code, out) == (0, "")
+            assert (code, out) == (0, ""), err
         assert "lines sent" in err
         async with tailing(*how, "--once", "--json") as tail:
             assert orjson.loads((await tail.ended())[1])["lines"] == 0
