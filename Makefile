@@ -28,16 +28,20 @@ venv: $(TEST_STAMP) ## create .venv with everything that tests, checks and train
 demo: $(SERVE_STAMP) ## serve the shipped bundle, replay the recorded sample, print what was caught (DEMO_EXIT=1: then stop)
 	$(VENV)/bin/python -m service demo --port $(DEMO_PORT) $(if $(DEMO_EXIT),--exit)
 
-# What only computes runs side by side; what starts servers, sends signals and waits for them has the machine to itself.
-COMPUTING := tests/architecture tests/models tests/training
-OTHERS := $(filter-out $(COMPUTING) tests/bench tests/golden,$(patsubst %/,%,$(sort $(wildcard tests/*/))))
+# What computes, or works within its own process and a Redis of its own, runs side by side, the longest file first; what
+# starts processes, browsers and servers, and waits for what comes of a signal, has the machine to itself.
+SIDE_BY_SIDE := tests/docs tests/training tests/models tests/architecture \
+	$(addprefix tests/service/,access api drift incidents intake notify pipeline spool state)
+OTHERS := tests/docker tests/faults $(filter-out $(SIDE_BY_SIDE),\
+	$(patsubst %/,%,$(sort $(wildcard tests/service/*/)))) $(sort $(wildcard tests/service/test_*.py))
 
 test: $(TEST_STAMP) ## run all tests (PYTEST_ARGS="tests/models -k bundle")
 ifdef PYTEST_ARGS
 	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
 else
 	@failed=0; \
-	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(COMPUTING) || failed=1; \
+	$(VENV)/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+		$(SIDE_BY_SIDE) || failed=1; \
 	$(VENV)/bin/python -m pytest $(OTHERS) || failed=1; \
 	exit $$failed
 endif
