@@ -1,6 +1,6 @@
 """The ASGI application: routes, one mapping of errors to HTTP, request metrics. Start and stop are ``Core``'s."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -48,14 +48,16 @@ BY_HAND = (feedback, sources, models, mutes, notifications, queue)
 """What people change: browsers may for nobody but our own page."""
 
 
-def create_app(core: Core) -> FastAPI:
-    """The application over a composed core, which it starts and drains. Raises ConfigError for wrong intake."""
+def create_app(core: Core, settled: Callable[[], None] = lambda: None) -> FastAPI:
+    """The application over a composed core, which it starts and drains; ``settled`` is called once that has begun and
+    holds what it will hold. Raises ConfigError for wrong intake."""
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await core.start()
         try:
             await app.state.listeners.start()
+            settled()
             yield
         finally:
             await app.state.listeners.stop()
