@@ -116,7 +116,9 @@ class QueuedProcess(BatchProcess):
         history = jobs[0].request.backfill
         await self._reporter.report_each(live, judged, own, line_of, now, newest, backfill=history)
         # At once, as the entries will be gone: nobody could tell it after this process.
-        await watermark.advance(self._redis, live.name, newest)
+        stored_to = live.stored_to
+        await watermark.advance(self._redis, live.name, stored_to)
+        live.told(stored_to)
         self._metrics.stage_seconds.labels("report").observe(perf_counter() - began_report)
         self._count_run(run, records, events, rows, counted)
         self._drift.add_lines(live, events.key, len(records), unmatched, now)
