@@ -229,17 +229,27 @@ class Link:
     def __init__(self, redis_url: str) -> None:
         self._path = redis_url.removeprefix("unix://")
         self._break: tuple[bytes, bool] | None = None
+        self._then: Callable[[], object] = bool
         self._writers: set[asyncio.StreamWriter] = set()
         self.url = ""
 
-    def break_once(self, word: str, *, seen_by_redis: bool) -> None:
-        """Cut the connection that next sends ``word``."""
-        self._break = (word.encode(), seen_by_redis)
+    def break_once(self, word: str, *, seen_by_redis: bool, then: Callable[[], object] = bool) -> None:
+        """Cut the connection that next sends ``word``, and call ``then`` before who sent it can notice."""
+        self._break, self._then = (word.encode(), seen_by_redis), then
+
+    def spare(self) -> None:
+        """Cut nothing any more."""
+        self._break = None
 
     @property
     def broke(self) -> bool:
         """Whether the chosen command came."""
         return self._break is None
+
+    @property
+    def used(self) -> bool:
+        """Whether somebody is connected."""
+        return bool(self._writers)
 
     async def __aenter__(self) -> "Link":
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -262,11 +272,13 @@ class Link:
                 if self._break is not None and self._break[0] in data:
                     seen, self._break = self._break[1], None
                     if not seen:
+                        self._then()
                         break
                     muted.set()
                     to_redis.write(data)
                     await to_redis.drain()
                     await back
+                    self._then()
                     break
                 to_redis.write(data)
                 await to_redis.drain()
