@@ -12,8 +12,10 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 
 import argparse
 import asyncio
+import inspect
 import signal
 import sys
+import textwrap
 from pathlib import Path
 
 import orjson
@@ -29,11 +31,14 @@ LOADS = {"soak": load.soak, "overload": load.overload}
 
 def main() -> int:
     """Run what was asked for."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Break things and compare.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults", description="Break things and compare.", epilog=_told(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of those below; default: all faults")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join((*FAULTS, *LOADS))}; default: all faults"
+        "--log", type=Path, help="log to replay; default: the recorded sample, faults only the later part of it"
     )
-    parser.add_argument("--log", type=Path, help="log to replay; default: a part of the recorded sample")
     parser.add_argument("--source", default="hdfs", help="source of --log")
     parser.add_argument("--bundles", type=Path, help="folder of bundles that holds one of the source")
     parser.add_argument("--lines", type=int, help="only so many lines of the log")
@@ -50,8 +55,10 @@ def main() -> int:
         parser.error("--log and --bundles go together")
     if given.log is None:
         material = house.sample(batch_lines=given.batch_lines)
+        # Mostly ordinary lines, as in a running system: the faults of the sample are in its later part.
+        loaded = house.sample(slice(None))
     else:
-        material = house.given(given.source, given.log, given.bundles, given.batch_lines, given.lines)
+        material = loaded = house.given(given.source, given.log, given.bundles, given.batch_lines, given.lines)
     # So that what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console()
@@ -63,10 +70,22 @@ def main() -> int:
         failed = asyncio.run(_faults(faults, material, given.later, console, results))
     for name in names:
         if name in LOADS:
-            results[name] = asyncio.run(LOADS[name](material, given.minutes, given.share, console))
+            results[name] = asyncio.run(LOADS[name](loaded, given.minutes, given.share, console))
     if given.json is not None:
         given.json.write_bytes(orjson.dumps(results, option=orjson.OPT_INDENT_2))
     return int(failed)
+
+
+def _told() -> str:
+    """What each name stands for."""
+    loads = {name: inspect.cleandoc(load.__doc__ or "") for name, load in LOADS.items()}
+    told = {**{name: fault.says for name, fault in FAULTS.items()}, **loads}
+    wide = max(map(len, told))
+    pieces = [
+        textwrap.fill(f"{name:{wide}}  {says}", 100, initial_indent="  ", subsequent_indent=" " * (wide + 4))
+        for name, says in told.items()
+    ]
+    return "\n".join(["names:", *pieces])
 
 
 async def _faults(

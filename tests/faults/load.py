@@ -1,185 +1,153 @@
 """Load for longer than a test takes: a soak below capacity, and an offer far above it.
 
-Owns pace and figures. Sessions are new in every pass over the log, and its times move on, so that everything churns as
-it does in a running system.
+Owns what is offered, and the figures. Capacity is ``Sender.capacity``: the most lines a second that the service answers
+when it is kept busy, with the same requests.
 """
 
 import asyncio
-import itertools
 import math
 import statistics
 import time
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-import httpx
-import orjson
 from rich.console import Console
-from rich.table import Table
 
-from tests.faults.house import House, Material, house
+from tests.faults import holdings
+from tests.faults.house import Material, house
+from tests.faults.offering import STEP_S, Meter, Sender, client, said
+from tests.faults.traffic import Lanes
 
-BATCH = 500
-"""Lines of one request."""
-MEASURED_S = 20.0
 CALM_SHARE = 0.3
+CALM_S = 10.0
 OVERLOAD_S = 30.0
 OVERLOADED = 2.5
-IN_FLIGHT = 400
-"""Requests that the client has open at most."""
+SETTLED_MIN = 5
+"""Minutes after which memory should be flat but for what is kept for longer."""
 MIB = 2**20
+COLUMNS = {
+    "minute": "minute", "lines_per_s": "lines/s", "p50_ms": "p50 ms", "p99_ms": "p99 ms", "dropped": "dropped lines",
+    "service_cpu": "service CPU %", "redis_cpu": "Redis CPU %", "client_cpu": "client CPU %",
+    "service_mib": "service MiB", "redis_mib": "Redis MiB", "sessions": "live sessions", "answers": "kept answers",
+    "incidents": "incidents", "ends": "ends", "answers_mib": "answers MiB", "incidents_mib": "incidents MiB",
+    "sessions_mib": "sessions MiB", "ends_mib": "ends MiB", "retries_mib": "retries MiB", "other_mib": "other MiB",
+}  # fmt: skip
 
 
-@dataclass(slots=True)
-class Tally:
-    """What came back: (when it was due, seconds it took) of what was acknowledged, statuses, lines taken and not."""
-
-    latencies: list[tuple[float, float]] = field(default_factory=list)
-    statuses: Counter[str] = field(default_factory=Counter)
-    lines: int = 0
-    dropped: int = 0
-
-
-async def soak(material: Material, minutes: float, share: float, console: Console) -> dict[str, Any]:
-    """Offer a share of the measured capacity for so many minutes; a row of figures each minute."""
-    async with house(material) as running, _client() as http:
-        bodies = _bodies(material)
-        capacity = await _capacity(http, running, bodies)
+async def soak(
+    material: Material, minutes: float, share: float, console: Console, step_s: float = STEP_S
+) -> dict[str, Any]:
+    """a share of the measured capacity for so many minutes, a row of figures each: latency, dropped lines, CPU, memory
+    of the service and of Redis, and what Redis holds"""
+    async with house(material) as running, client() as http:
+        sender = Sender(http, running, Lanes(material))
+        console.print("measuring capacity")
+        capacity = await sender.capacity(console, step_s)
         rate = share * capacity
         console.print(f"capacity {capacity:,.0f} lines/s; offering {rate:,.0f} for {minutes:g} min")
-        table = Table(title=f"soak at {share:.0%} of capacity", title_justify="left", box=None)
-        for column in ("minute", "lines/s", "p50 ms", "p99 ms", "dropped lines", "service MiB", "Redis MiB"):
-            table.add_column(column, justify="right")
-        rows = []
+        console.print("  ".join(f"{title:>8}" for title in COLUMNS.values()), highlight=False, soft_wrap=True)
+        rows: list[dict[str, float]] = []
         for number in range(math.ceil(minutes)):
             minute_s = 60.0 * min(1.0, minutes - number)
-            tally = await _offer(http, running, bodies, rate, minute_s)
+            meter = Meter(running)
+            tally, began, ended = await sender.offer(rate, minute_s)
             row = {
-                "minute": number + 1, "lines_per_s": tally.lines / minute_s, **_quantiles(tally),
-                "dropped": tally.dropped, "rss_mib": running.replicas[0].rss_mib(),
-                "redis_mib": await asyncio.to_thread(running.redis.used_memory) / MIB,
+                "minute": number + 1, "lines_per_s": tally.lines / (ended - began), **tally.quantiles(),
+                "dropped": tally.dropped, **{name: 100 * part for name, part in meter.shares().items()},
+                "service_mib": running.replicas[0].rss_mib(),
+                **_held(await asyncio.to_thread(holdings.read, running.redis.url, material.source.name)),
             }  # fmt: skip
             rows.append(row)
-            shown = [f"{row['minute']}", *(f"{row[name]:,.0f}" for name in list(row)[1:])]
-            console.print("  ".join(shown), highlight=False)
-            table.add_row(*shown)
-        console.print(table)
-        return {"capacity": capacity, "share": share, "minutes": rows}
+            console.print(_cells(row), highlight=False, soft_wrap=True)
+        found = summary(rows)
+        for line in said_of(rows, found):
+            console.print(line, highlight=False, soft_wrap=True)
+        return {"capacity": capacity, "share": share, "minutes": rows, **found}
 
 
-async def overload(material: Material, minutes: float, share: float, console: Console) -> dict[str, Any]:
-    """Offer more than it can take, then little: what was refused, what was taken, and how soon all is calm again."""
-    async with house(material) as running, _client() as http:
-        bodies = _bodies(material)
-        capacity = await _capacity(http, running, bodies)
-        calm = _quantiles(await _offer(http, running, bodies, CALM_SHARE * capacity, MEASURED_S / 2))["p99_ms"]
-        tally = await _offer(http, running, bodies, OVERLOADED * capacity, OVERLOAD_S)
+async def overload(
+    material: Material, minutes: float, share: float, console: Console, step_s: float = STEP_S
+) -> dict[str, Any]:
+    """2.5 times the measured capacity for half a minute, then little: what was refused and failed, what was answered
+    meanwhile as a share of capacity, and how soon all is calm again"""
+    async with house(material) as running, client() as http:
+        sender = Sender(http, running, Lanes(material))
+        console.print("measuring capacity")
+        capacity = await sender.capacity(console, step_s)
+        little, much = CALM_SHARE * capacity, OVERLOADED * capacity
+        console.print(f"capacity {capacity:,.0f} lines/s; offering {little:,.0f} for {CALM_S:g} s")
+        calm_ms = (await sender.offer(little, CALM_S))[0].quantiles()["p99_ms"]
+        console.print(f"p99 {calm_ms:,.0f} ms; offering {much:,.0f} lines/s for {OVERLOAD_S:g} s")
+        meter = Meter(running)
+        tally, began, ended = await sender.offer(much, OVERLOAD_S)
         over = time.monotonic()
-        after = await _offer(http, running, bodies, CALM_SHARE * capacity, MEASURED_S)
-        slow = [due for due, latency_s in after.latencies if latency_s * 1000 > 2 * calm]
+        goodput = tally.rate(began, ended)
+        console.print(f"answered {goodput:,.0f} lines/s; {said(meter.shares())}; offering {little:,.0f} again")
+        after, _, _ = await sender.offer(little, 2 * CALM_S)
+        slow = [due for due, at, _ in after.answers if (at - due) * 1000 > 2 * calm_ms]
+        console.print("measuring capacity again: what else the machine does shows in the difference")
+        again = await sender.capacity(console, step_s)
         requests = sum(tally.statuses.values())
-        refused = tally.statuses["429"]
         found = {
-            "capacity": capacity, "offered": requests * BATCH / OVERLOAD_S, "statuses": dict(tally.statuses),
-            "refused_share": refused / max(1, requests),
+            "capacity": capacity, "capacity_afterwards": again,
+            "offered": (tally.lines + tally.dropped) / (ended - began),
+            "statuses": dict(tally.statuses), "refused_share": tally.statuses["429"] / max(1, requests),
             "server_errors": sum(count for what, count in tally.statuses.items() if what >= "500" and what.isdigit()),
-            "goodput_share": tally.lines / OVERLOAD_S / capacity,
-            "calm_p99_ms": calm, "recovered_s": max(slow, default=over) - over,
+            "goodput": goodput, "goodput_share": goodput / capacity, "calm_p99_ms": calm_ms,
+            "refused_when_calm": after.statuses["429"], "recovered_s": max(0.0, max(slow, default=over) - over),
         }  # fmt: skip
         for name, value in found.items():
             console.print(f"  {name}: {value}", highlight=False)
         return found
 
 
-def _bodies(material: Material) -> Iterator[tuple[bytes, int]]:
-    """Requests without end. Each pass over the log has sessions of its own, and times that follow on the last one's."""
-    records = material.records
-    first = dict(zip(records.session_record.tolist()[::-1], records.session.to_list()[::-1], strict=True))
-    places = records.index.tolist()
-    times = records.time.tolist()
-    span = times[-1] - times[0] + 1.0
-    # The whole of it ends now at the latest: lines of the future are refused.
-    began = time.time() - 400 * 86_400.0
-    for number in itertools.count():
-        for at in range(0, len(places), BATCH):
-            rows = [
-                {
-                    "line": material.lines[places[row]], "session": f"{first[row]}-{number}",
-                    "timestamp": began + number * span + times[row] - times[0],
-                }
-                for row in range(at, min(at + BATCH, len(places)))
-            ]  # fmt: skip
-            yield orjson.dumps({"source": material.source.name, "records": rows}), len(rows)
+def summary(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The soak in a few numbers: p99 of its first and last minutes, MiB an hour that service and Redis grow by once
+    ``SETTLED_MIN`` minutes are over (over all of them where it is no longer than that), and lines dropped."""
+    some = max(1, min(SETTLED_MIN, len(rows) // 2))
+    settled = rows[SETTLED_MIN:] if len(rows) > SETTLED_MIN + 1 else rows
+    return {
+        "first_p99_ms": statistics.median(row["p99_ms"] for row in rows[:some]),
+        "last_p99_ms": statistics.median(row["p99_ms"] for row in rows[-some:]),
+        **{
+            f"{name}_per_h": _slope([row[name] for row in settled])
+            for name in ("service_mib", "redis_mib", *(f"{kind}_mib" for kind in (*holdings.KINDS, "other")))
+        },
+        "dropped": sum(row["dropped"] for row in rows),
+    }
 
 
-def _client() -> httpx.AsyncClient:
-    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
-    return httpx.AsyncClient(timeout=60.0, limits=limits, trust_env=False)
+def said_of(rows: Sequence[dict[str, float]], found: dict[str, float]) -> list[str]:
+    """What grows in Redis and when it levels off; in the last line how the soak came out."""
+    lines = []
+    for kind, until in holdings.LEVELS.items():
+        grows = found[f"{kind}_mib_per_h"]
+        lines.append(f"{kind}: {rows[-1][f'{kind}_mib']:,.1f} MiB, {grows:+,.1f} an hour; level off {until}")
+    since = f"after minute {SETTLED_MIN}" if len(rows) > SETTLED_MIN + 1 else "over all of it"
+    lines.append(
+        f"p99 {found['first_p99_ms']:,.0f} ms in the first minutes, {found['last_p99_ms']:,.0f} in the last; "
+        f"{since} the service grew by {found['service_mib_per_h']:+,.1f} MiB an hour, Redis by "
+        f"{found['redis_mib_per_h']:+,.1f}; {found['dropped']:,.0f} lines dropped"
+    )
+    return lines
 
 
-async def _capacity(http: httpx.AsyncClient, running: House, bodies: Iterator[tuple[bytes, int]]) -> float:
-    """Lines a second from four connections that always have a request under way; the first half does not count."""
-    tally = Tally()
-    marks = []
-    for _ in range(2):
-        before, began = tally.lines, time.monotonic()
-
-        async def keep(until: float) -> None:
-            while time.monotonic() < until:
-                body, lines = next(bodies)
-                await _post(http, running, body, lines, time.monotonic(), tally)
-
-        await asyncio.gather(*(keep(began + MEASURED_S / 2) for _ in range(4)))
-        marks.append((tally.lines - before) / (time.monotonic() - began))
-    return marks[1]
+def _held(found: holdings.Holdings) -> dict[str, float]:
+    return {
+        "redis_mib": found.used / MIB, "sessions": found.sessions, "answers": found.answers,
+        "incidents": found.incidents, "ends": found.ends,
+        **{f"{kind}_mib": size / MIB for kind, size in found.bytes.items()},
+    }  # fmt: skip
 
 
-async def _offer(
-    http: httpx.AsyncClient, running: House, bodies: Iterator[tuple[bytes, int]], rate: float, seconds: float
-) -> Tally:
-    """Send at ``rate`` lines a second whatever comes back; latency runs from when a request was due."""
-    tally = Tally()
-    tasks: set[asyncio.Task[None]] = set()
-    began = time.monotonic()
-    due = began
-    while due < began + seconds:
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
-        body, lines = next(bodies)
-        if len(tasks) >= IN_FLIGHT:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        task = asyncio.create_task(_post(http, running, body, lines, due, tally))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        due += lines / rate
-    await asyncio.gather(*tasks)
-    return tally
+def _slope(values: Sequence[float]) -> float:
+    """Growth an hour of one value a minute: the line of least squares."""
+    if len(values) < 2:
+        return 0.0
+    return 60 * statistics.linear_regression(range(len(values)), values).slope
 
 
-async def _post(http: httpx.AsyncClient, running: House, body: bytes, lines: int, due: float, tally: Tally) -> None:
-    key = f"{time.monotonic_ns()}"
-    headers = {"content-type": "application/json", "idempotency-key": key}
-    url = f"{running.replicas[0].url}/ingest?verdicts=anomalous"
-    try:
-        response = await http.post(url, content=body, headers=headers)
-    except httpx.TransportError as error:
-        tally.statuses[type(error).__name__] += 1
-        tally.dropped += lines
-        return
-    tally.statuses[str(response.status_code)] += 1
-    if response.status_code != 200:
-        tally.dropped += lines
-        return
-    answer = orjson.loads(response.content)
-    tally.lines += lines - len(answer["rejected"])
-    tally.dropped += len(answer["rejected"])
-    tally.latencies.append((due, time.monotonic() - due))
-
-
-def _quantiles(tally: Tally) -> dict[str, float]:
-    taken = sorted(latency_s * 1000 for _, latency_s in tally.latencies)
-    if len(taken) < 2:
-        return {"p50_ms": 0.0, "p99_ms": 0.0}
-    hundredths = statistics.quantiles(taken, n=100, method="inclusive")
-    return {"p50_ms": hundredths[49], "p99_ms": hundredths[98]}
+def _cells(row: dict[str, float]) -> str:
+    """One line of the table."""
+    figures = [f"{row[name]:,.1f}" if name.endswith("_mib") else f"{row[name]:,.0f}" for name in COLUMNS]
+    return "  ".join(f"{cell:>{max(8, len(title))}}" for cell, title in zip(figures, COLUMNS.values(), strict=True))

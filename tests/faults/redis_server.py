@@ -13,6 +13,7 @@ from pathlib import Path
 import redis
 
 from service.state.embedded import find_server
+from tests.faults.replica import cpu_s
 
 READY_WITHIN_S = 60.0
 POLL_S = 0.02
@@ -82,10 +83,10 @@ class RedisServer:
             _, hard = resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE)
             resource.prlimit(self._process.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
-    def used_memory(self) -> int:
-        """Bytes that it holds by its own count."""
-        with contextlib.closing(redis.Redis(unix_socket_path=self.socket)) as client:
-            return int(client.info("memory")["used_memory"])
+    def cpu_s(self) -> float:
+        """Seconds of CPU that it has taken."""
+        assert self._process is not None
+        return cpu_s(self._process.pid)
 
     def stop(self) -> None:
         """The end of a run, whatever it was doing."""

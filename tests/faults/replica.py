@@ -21,6 +21,12 @@ POLL_S = 0.02
 _LISTENING = re.compile(r"listening on (http://[0-9.]+:[0-9]+)")
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU that a process has taken (Linux)."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class Process:
     """One command of Tocsin with settings of its own, none of this process's environment."""
 
@@ -75,6 +81,10 @@ class Process:
         with contextlib.suppress(OSError):
             return self._log.read_text(errors="replace")
         return ""
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU that it has taken."""
+        return cpu_s(self.pid)
 
     def rss_mib(self) -> float:
         """Resident memory, MiB (Linux)."""

@@ -1,0 +1,167 @@
+"""Sending to one replica, as fast as it answers or at a pace of its own, and counting what came back.
+
+Owns pace and counts. A request has an Idempotency-Key, as clients are asked to send one. Does not know what is in a
+request (``traffic``).
+"""
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import httpx
+import orjson
+from rich.console import Console
+
+from tests.faults.house import House
+from tests.faults.traffic import Lanes
+
+IN_FLIGHT = 400
+"""Requests that the client has open at most."""
+CONNECTIONS = (2, 4, 8, 16, 32)
+STEP_S = 8.0
+WARM_S = 2.0
+BETTER = 1.05
+BUSY = 0.8
+"""Share of a core below which a service that is kept busy waits for something: mostly for the machine."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came back: (when it was due, when it was answered, lines) of what was taken, statuses, lines not taken."""
+
+    answers: list[tuple[float, float, int]] = field(default_factory=list)
+    statuses: Counter[str] = field(default_factory=Counter)
+    lines: int = 0
+    dropped: int = 0
+
+    def rate(self, began: float, ended: float) -> float:
+        """Lines a second that were answered between two times. What is answered after the last one does not count."""
+        return sum(lines for _, at, lines in self.answers if began <= at < ended) / (ended - began)
+
+    def quantiles(self) -> dict[str, float]:
+        """Latencies in ms."""
+        taken = sorted((at - due) * 1000 for due, at, _ in self.answers)
+        if len(taken) < 2:
+            return {"p50_ms": 0.0, "p99_ms": 0.0}
+        hundredths = statistics.quantiles(taken, n=100, method="inclusive")
+        return {"p50_ms": hundredths[49], "p99_ms": hundredths[98]}
+
+
+class Meter:
+    """Shares of a core that service, Redis and this client take between two looks."""
+
+    def __init__(self, running: House) -> None:
+        self._running = running
+        self._before = self._now()
+
+    def shares(self) -> dict[str, float]:
+        """Since the last look, or the beginning."""
+        before, self._before = self._before, self._now()
+        at, spent = self._before
+        return {
+            f"{name}_cpu": (now - then) / max(1e-9, at - before[0])
+            for name, now, then in zip(("service", "redis", "client"), spent, before[1], strict=True)
+        }
+
+    def _now(self) -> tuple[float, tuple[float, float, float]]:
+        running = self._running
+        return time.monotonic(), (running.replicas[0].cpu_s(), running.redis.cpu_s(), time.process_time())
+
+
+class Sender:
+    """A client of a house's first replica."""
+
+    def __init__(self, http: httpx.AsyncClient, running: House, lanes: Lanes) -> None:
+        self._http = http
+        self._running = running
+        self._lanes = lanes
+
+    async def capacity(self, console: Console, step_s: float = STEP_S) -> float:
+        """The most lines a second that the service answers when it is kept busy.
+
+        A few connections that always have a request under way, twice as many, and so on, until more of them are not
+        answered faster; the largest of these rates. Each step counts from ``WARM_S`` on.
+        """
+        best, busiest = 0.0, 0.0
+        for connections in CONNECTIONS:
+            meter = Meter(self._running)
+            rate = await self.busy(connections, step_s)
+            shares = meter.shares()
+            console.print(f"  {connections} connections: {rate:,.0f} lines/s; {said(shares)}", highlight=False)
+            busiest = max(busiest, shares["service_cpu"])
+            better = rate > BETTER * best
+            best = max(best, rate)
+            if not better:
+                break
+        if busiest < BUSY:
+            console.print(f"  the service got {busiest:.0%} of a core: is the machine busy with something else?")
+        return best
+
+    async def busy(self, connections: int, seconds: float) -> float:
+        """Lines a second, answered to so many connections that always have a request under way."""
+        tally = Tally()
+        began = time.monotonic()
+
+        async def keep() -> None:
+            while time.monotonic() < began + seconds:
+                await self._post(time.monotonic(), tally)
+
+        await asyncio.gather(*(keep() for _ in range(connections)))
+        return tally.rate(began + min(WARM_S, seconds / 4), began + seconds)
+
+    async def offer(self, rate: float, seconds: float) -> tuple[Tally, float, float]:
+        """Send ``rate`` lines a second whatever comes back; latency runs from when a request was due. What came back,
+        and when it began and ended."""
+        tally = Tally()
+        tasks: set[asyncio.Task[int]] = set()
+        began = due = time.monotonic()
+        lines = self._lanes.pieces[0].lines
+        while due < began + seconds:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            if len(tasks) >= IN_FLIGHT:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            task = asyncio.create_task(self._post(due, tally))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            due += len(lines) / rate
+        ended = time.monotonic()
+        await asyncio.gather(*tasks)
+        return tally, began, ended
+
+    async def _post(self, due: float, tally: Tally) -> int:
+        lane = self._lanes.take()
+        try:
+            request = lane.request(time.time())
+            headers = {"content-type": "application/json", "idempotency-key": request.key}
+            url = f"{self._running.replicas[0].url}/ingest?verdicts=anomalous"
+            try:
+                response = await self._http.post(url, content=request.body, headers=headers)
+            except httpx.TransportError as error:
+                tally.statuses[type(error).__name__] += 1
+                tally.dropped += request.lines
+                return 0
+            tally.statuses[str(response.status_code)] += 1
+            if response.status_code != 200:
+                tally.dropped += request.lines
+                return 0
+            lane.taken()
+            rejected = len(orjson.loads(response.content)["rejected"])
+            tally.lines += request.lines - rejected
+            tally.dropped += rejected
+            tally.answers.append((due, time.monotonic(), request.lines - rejected))
+            return request.lines
+        finally:
+            self._lanes.leave(lane)
+
+
+def said(shares: dict[str, float]) -> str:
+    """CPU shares in words."""
+    return ", ".join(f"{name.removesuffix('_cpu')} {share:.0%}" for name, share in shares.items()) + " of a core"
+
+
+def client() -> httpx.AsyncClient:
+    """A client with as many connections as it may need."""
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
+    return httpx.AsyncClient(timeout=60.0, limits=limits, trust_env=False)
