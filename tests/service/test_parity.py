@@ -94,6 +94,14 @@ class Sender:
         return self._play
 
 
+async def finish_with(sender: Sender, replicas: Sequence[Replica]) -> Play:
+    """As ``Sender.finish``: whichever of two replicas holds a lease closes what is due, once both have told how far
+    what they took is stored."""
+    for replica in replicas:
+        await replica.core.sweep()
+    return await sender.finish(replicas[0])
+
+
 def assert_same(found: Play, expected: Play) -> None:
     assert found.lines == expected.lines
     assert found.ends == expected.ends
@@ -148,9 +156,7 @@ async def test_every_kind_of_detector_gives_the_offline_verdicts(redis_url: str,
         sender = Sender("blocks")
         for number, batch in enumerate(batches_of(blocks.source(), lines, size)):
             await sender.send(replicas[number % 2], batch)
-        # Whichever of the two holds the lease closes what is due.
-        await replicas[1].core.sweep()
-        found = await sender.finish(replicas[0])
+        found = await finish_with(sender, replicas)
     expected = offline(bundle, lines)
     assert_same(found, expected)
     rang = {name for told in expected.lines + expected.ends for name in told[7]}  # type: ignore[attr-defined]
@@ -165,8 +171,7 @@ async def test_two_replicas_in_turn_give_the_offline_verdicts(redis_url: str, bl
         sender = Sender("blocks")
         for number, batch in enumerate(batches_of(blocks.source(), lines, 7)):
             await sender.send(replicas[number % 2], batch)
-        await replicas[0].core.sweep()
-        found = await sender.finish(replicas[1])
+        found = await finish_with(sender, replicas)
     assert_same(found, offline(blocks_bundle(), lines))
 
 
