@@ -1,6 +1,6 @@
 """A batch of log lines, split into records. Owns the shape only; ``models.splitter`` fills it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -41,3 +41,14 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def only(self, own: NDArray[np.bool_]) -> "Records":
+        """The records ``own`` bool [n], for those who count them and ask for no session and no rejected line."""
+        if own.all():
+            return self
+        kept = pl.Series(own)
+        return replace(
+            self, index=self.index[own], message=self.message.filter(kept), masked=self.masked.filter(kept),
+            time=self.time[own], fields=self.fields.filter(kept), session_record=np.empty(0, dtype=np.int64),
+            session=self.session.head(0), rejected=[],
+        )  # fmt: skip

@@ -38,7 +38,7 @@ from service.pipeline.closer import Closer
 from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
-from service.pipeline.queued import QueuedProcess
+from service.pipeline.process import BatchProcess
 from service.pipeline.rates import RateCloser, RateCounting
 from service.pipeline.redaction import Redaction
 from service.pipeline.report import Reporter
@@ -325,7 +325,7 @@ class Core:
         def rate_judge() -> RateJudge | None:
             return live.rate_judge
 
-        process = QueuedProcess(
+        process = BatchProcess(
             live,
             redis=self.redis,
             sessions=self.sessions,

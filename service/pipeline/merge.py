@@ -2,11 +2,13 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import polars as pl
 
-from models.parser import End
+from models.parser import End, Parser
+from models.record import Records
 from models.source.config import SessionRule, Source
 from service.pipeline.request import IngestRequest
 
@@ -33,6 +35,19 @@ class Merged:
         """Which request a place belongs to, and the place there."""
         request = bisect_right(self.offsets, place) - 1
         return request, place - self.offsets[request]
+
+    def split(self, parser: Parser, arrival: float | Sequence[float]) -> Records:
+        """The lines' records and what is rejected, strays among them, by place; ``arrival`` as ``Parser.split``."""
+        records = parser.split(self.lines, arrival, self.sessions, self.times)
+        if self.place and self.place[-1] == len(self.lines) - 1 and not self.strays:
+            return records
+        place = np.array(self.place, dtype=np.int64)
+        rejected = [replace(rejection, index=int(place[rejection.index])) for rejection in records.rejected]
+        if self.strays:
+            # No record comes of them, whenever they came.
+            alone = parser.split([line for _, line in self.strays], 0.0).rejected
+            rejected += [replace(rejection, index=self.strays[rejection.index][0]) for rejection in alone]
+        return replace(records, index=place[records.index], rejected=rejected)
 
 
 def merge(requests: Sequence[IngestRequest], source: Source) -> Merged:

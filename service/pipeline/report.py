@@ -37,6 +37,11 @@ class Own:
     ends: list[int] = field(default_factory=list)
     silenced: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def whole(cls, batch_id: str | None, judged: Judged) -> "Own":
+        """All of a judged batch."""
+        return cls(batch_id, judged.findings, list(range(len(judged.ends))), _silenced(judged))
+
 
 class Reporter:
     """Writes the effects of judged batches."""
@@ -60,8 +65,8 @@ class Reporter:
         """Store what ``judged`` came to; ``stored_to`` is the largest event time of an appended batch, up to which
         silent sessions may close once their peaks are kept. Nobody is told of what comes of a ``backfill``, now or when
         its sessions close. Raises StateError where Redis is away."""
-        own = Own(batch_id, judged.findings, list(range(len(judged.ends))), _silenced(judged))
-        await self.report_each(live, judged, [own], line_of, now, stored_to, backfill=backfill)
+        own = [Own.whole(batch_id, judged)]
+        await self.report_each(live, judged, own, line_of, now, stored_to, backfill=backfill)
 
     async def report_each(
         self,
