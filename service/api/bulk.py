@@ -15,10 +15,11 @@ from models.errors import TocsinError
 from service.api.body import BodyError, decompressed
 from service.api.declared import TEXT, Responses, spoken
 from service.api.declared import body as described
-from service.api.delivery import NamedSource, RoutingDependency, content_type, deliver, off_loop
 from service.api.dependencies import CoreDependency
 from service.api.guarded import CallerDependency, Intake, Open
 from service.api.reading import read_body
+from service.api.shippers import NamedSource, RoutingDependency, content_type
+from service.delivery import deliver, off_loop
 from service.errors import http_status
 from service.intake import bulk
 from service.intake.entry import Refused

@@ -6,18 +6,11 @@ from fastapi.responses import PlainTextResponse
 from service.api.body import BodyError, decompressed
 from service.api.declared import BINARY, TEXT, spoken
 from service.api.declared import body as described
-from service.api.delivery import (
-    NamedSource,
-    RoutingDependency,
-    content_type,
-    deliver,
-    first_passing,
-    off_loop,
-    summary,
-)
 from service.api.dependencies import CoreDependency
 from service.api.guarded import CallerDependency, Intake
 from service.api.reading import read_body
+from service.api.shippers import NamedSource, RoutingDependency, content_type
+from service.delivery import deliver, first_passing, off_loop, summary
 from service.intake import loki
 from service.intake.entry import Decoded, Refused
 

@@ -6,18 +6,11 @@ from models.errors import TocsinError
 from service.api.body import BodyError, decompressed
 from service.api.declared import BINARY, spoken
 from service.api.declared import body as described
-from service.api.delivery import (
-    NamedSource,
-    RoutingDependency,
-    content_type,
-    deliver,
-    first_passing,
-    off_loop,
-    summary,
-)
 from service.api.dependencies import CoreDependency
 from service.api.guarded import CallerDependency, Intake
 from service.api.reading import read_body
+from service.api.shippers import NamedSource, RoutingDependency, content_type
+from service.delivery import deliver, first_passing, off_loop, summary
 from service.errors import http_status
 from service.intake import otlp
 from service.intake.entry import Refused

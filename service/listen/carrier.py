@@ -12,8 +12,8 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
-from service.api.delivery import BAD, UNKNOWN, Failure, deliver_to, off_loop
 from service.core import Core
+from service.delivery import BAD, UNKNOWN, Failure, deliver_to, off_loop
 from service.intake.entry import Decoded, Entry
 from service.intake.routing import Routing
 

@@ -20,8 +20,8 @@ import yaml
 
 from models.errors import ConfigError
 from models.source.regex import shown
-from service.api.delivery import off_loop
 from service.core import CANCEL_EVERY_S, Core
+from service.delivery import off_loop
 from service.intake import kafka
 from service.intake.entry import Decoded
 from service.intake.routing import Routing

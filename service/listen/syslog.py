@@ -11,8 +11,8 @@ import ssl
 from collections import defaultdict
 from typing import cast
 
-from service.api.delivery import off_loop
 from service.core import CANCEL_EVERY_S, Core
+from service.delivery import off_loop
 from service.intake import syslog
 from service.intake.entry import Decoded
 from service.intake.framing import Framer

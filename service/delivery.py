@@ -1,17 +1,16 @@
-"""From a shipper's body to the batches of its sources: what every protocol's route does between reading and answering.
+"""From a shipper's body to the batches of its sources: what routes and listeners do between reading and answering.
 
 One entry that cannot be taken costs nothing but itself; a source that cannot take its entries now fails those only.
-Owns neither a protocol's format (``service.intake``) nor what its answers look like (its route).
+Owns neither a protocol's format (``service.intake``) nor what its answers look like (its route, or ``service.listen``).
 """
 
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import orjson
-from fastapi import Depends, Header, Query, Request
 
 from models.errors import StateError, TocsinError
 from service.access.caller import Caller
@@ -47,27 +46,6 @@ class Failure:
     def passes(self) -> bool:
         """Whether trying again helps."""
         return self.status in (BUSY, AWAY)
-
-
-async def _routing(request: Request) -> Routing:
-    routing: Routing = request.app.state.routing
-    return routing
-
-
-async def _named(
-    source: Annotated[str | None, Query(description="source of every entry, above all that the entries say")] = None,
-    x_tocsin_source: Annotated[str | None, Header(description="the same as a header")] = None,
-) -> str | None:
-    return source or x_tocsin_source
-
-
-RoutingDependency = Annotated[Routing, Depends(_routing)]
-NamedSource = Annotated[str | None, Depends(_named)]
-
-
-def content_type(request: Request) -> str:
-    """The media type of the body without its parameters."""
-    return request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
 
 
 async def off_loop(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
