@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from models.errors import StateError
 from service.state import keys
+from service.state.compression import pack_large, unpack
 from service.state.script import Arg, Script
 
 # KEYS answer. ARGV body hash, TTL of the marker in ms.
@@ -98,7 +99,7 @@ async def begin(redis: Redis, source: str, idempotency_key: str, body_hash: str)
         case b"fresh":
             return Fresh()
         case b"done":
-            return Done(reply[1])
+            return Done(unpack(reply[1]))
         case b"mismatch":
             return Mismatch()
         case _:
@@ -126,8 +127,8 @@ async def kept(redis: Redis, source: str, idempotency_key: str, body_hash: str) 
 
 
 async def finish(redis: Redis, source: str, idempotency_key: str, body_hash: str, answer: bytes) -> bool:
-    """Store the answer for 15 minutes; False where the key has meanwhile gone to another body."""
-    args: list[Arg] = [body_hash, answer, keys.BATCH_TTL_S]
+    """Store the answer for 15 minutes, compressed; False where the key has meanwhile gone to another body."""
+    args: list[Arg] = [body_hash, await pack_large(answer), keys.BATCH_TTL_S]
     return bool(await FINISH.call(redis, [keys.answer(source, idempotency_key)], args))
 
 

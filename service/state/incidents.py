@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from models.errors import StateError
 from service.state import keys
+from service.state.compression import pack, unpack
 from service.state.connection import command, pipelined
 from service.state.script import Arg, Script
 
@@ -183,10 +184,12 @@ async def apply(
     for effect in effects:
         gathered.setdefault(effect.id, {}).update(dict.fromkeys(effect.clauses))
     for effect in effects:
-        # All that a batch says of an incident goes with its first sighting: merged once, not once a sighting.
+        # All that a batch says of an incident goes with its first sighting: merged once, not once a sighting. So does
+        # the body, of which no other is kept.
+        body = pack(effect.body) if effect.id in gathered else b""
         clauses = b"\n".join(gathered.pop(effect.id, ()))
         score, time, told = (struct.pack("<d", value) for value in (effect.score, effect.time, effect.told))
-        args += [effect.id, effect.body, score, time, clauses, told]
+        args += [effect.id, body, score, time, clauses, told]
     return [int(count) for count in await APPLY.call(redis, names, args)]
 
 
@@ -324,5 +327,7 @@ async def _fetch(redis: Redis, source: str, pairs: Sequence[tuple[str, float]]) 
             continue
         seen, first, last, score = _TALLY.unpack(tally)
         text = state.decode() if state else OPEN
-        found.append(StoredIncident(incident_id, source, orjson.loads(body), seen, first, last, score, text, raised))
+        found.append(
+            StoredIncident(incident_id, source, orjson.loads(unpack(body)), seen, first, last, score, text, raised)
+        )
     return found

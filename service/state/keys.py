@@ -340,7 +340,7 @@ def rule_hits(source: str) -> str:
 
 
 def answer(source: str, idempotency_key: str) -> str:
-    """Hash: ``body`` (its hash) and, once finished, ``answer``."""
+    """Hash: ``body`` (its hash) and, once finished, ``answer``, compressed."""
     return _source(source, f"answer:{idempotency_key}")
 
 
@@ -350,7 +350,7 @@ def applied(source: str, what: str, batch_id: str, part: str) -> str:
 
 
 def incidents(source: str) -> str:
-    """Hash: incident id -> body, JSON."""
+    """Hash: incident id -> body, JSON, compressed."""
     return _source(source, "incidents")
 
 

@@ -82,7 +82,9 @@ async def overload(
         tally, began, ended = await sender.offer(much, OVERLOAD_S)
         over = time.monotonic()
         goodput = tally.rate(began, ended)
-        console.print(f"answered {goodput:,.0f} lines/s; {said(meter.shares())}; offering {little:,.0f} again")
+        console.print(
+            f"answered {goodput:,.0f} lines/s; {said(meter.shares())}; offering {little:,.0f} again", soft_wrap=True
+        )
         after, _, _ = await sender.offer(little, 2 * CALM_S)
         slow = [due for due, at, _ in after.answers if (at - due) * 1000 > 2 * calm_ms]
         console.print("measuring capacity again: what else the machine does shows in the difference")
@@ -97,7 +99,7 @@ async def overload(
             "refused_when_calm": after.statuses["429"], "recovered_s": max(0.0, max(slow, default=over) - over),
         }  # fmt: skip
         for name, value in found.items():
-            console.print(f"  {name}: {value}", highlight=False)
+            console.print(f"  {name}: {value}", highlight=False, soft_wrap=True)
         return found
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
+from models.errors import StateError
 from service.state import answers, keys
 from service.state.answers import Done, Fresh, InFlight, Mismatch
 from tests.service.serving import until
@@ -72,3 +73,28 @@ async def test_abandoned_claim_is_free_at_once_but_an_answer_stays(redis: Redis)
 async def test_of_many_at_once_one_gets_the_key(redis: Redis) -> None:
     found = await asyncio.gather(*(answers.begin(redis, "s", "k", "h") for _ in range(20)))
     assert sum(isinstance(one, Fresh) for one in found) == 1
+
+
+async def test_long_answer_is_kept_small_and_one_from_before_is_still_read(redis: Redis) -> None:
+    answer = b"200 " + b"".join(b'{"index":%d,"anomalous":false,"score":0.25},' % i for i in range(1000))
+    await answers.begin(redis, "s", "k", "h1")
+    await answers.finish(redis, "s", "k", "h1", answer)
+    kept = await redis.hget(keys.answer("s", "k"), "answer")
+    assert kept is not None
+    assert 10 * len(kept) < len(answer)
+    assert await answers.begin(redis, "s", "k", "h1") == Done(answer)
+    await redis.hset(keys.answer("s", "old"), mapping={"body": "h1", "answer": answer})
+    assert await answers.begin(redis, "s", "old", "h1") == Done(answer)
+
+
+async def test_very_long_answer_comes_back_whole(redis: Redis) -> None:
+    answer = b"200 " + b"verdict " * 300_000
+    await answers.begin(redis, "s", "k", "h1")
+    await answers.finish(redis, "s", "k", "h1", answer)
+    assert await answers.begin(redis, "s", "k", "h1") == Done(answer)
+
+
+async def test_answer_that_is_damaged_in_redis_says_so(redis: Redis) -> None:
+    await redis.hset(keys.answer("s", "k"), mapping={"body": "h1", "answer": b"\x28\xb5\x2f\xfd and no more"})
+    with pytest.raises(StateError, match="cannot be read"):
+        await answers.begin(redis, "s", "k", "h1")

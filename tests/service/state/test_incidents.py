@@ -1,5 +1,6 @@
 """Incidents fold by id, exactly once for a batch, and are listed newest first, page by page."""
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -25,6 +26,21 @@ async def test_sightings_of_one_id_fold_into_one_incident(redis: Redis) -> None:
         state="open", raised=100.0,
     )  # fmt: skip
     assert await incidents.count(redis, "s") == 2
+
+
+async def test_long_body_is_kept_small_and_one_from_before_is_still_read(redis: Redis) -> None:
+    body = orjson.dumps({"reasons": [{"template": "connection received", "count": i} for i in range(100)]})
+    sightings = [Effect("a", body, 0.5, 10.0), Effect("a", b'{"other": 1}', 0.6, 11.0)]
+    assert await incidents.apply(redis, "s", sightings, 100.0) == [1, 2]
+    kept = await redis.hget(keys.incidents("s"), "a")
+    assert kept is not None
+    assert 3 * len(kept) < len(body)
+    await incidents.apply(redis, "s", [sighting("b")], 100.0)
+    await redis.hset(keys.incidents("s"), "b", body)
+    for name in "ab":
+        found = await incidents.get(redis, "s", name)
+        assert found is not None
+        assert found.body == orjson.loads(body)
 
 
 async def test_retried_part_of_a_batch_counts_once_and_says_the_same(redis: Redis) -> None:
