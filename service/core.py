@@ -361,7 +361,6 @@ class Core:
         )
         self._frame_closers[live.name] = FrameCloser(
             live,
-            redis=self.redis,
             frames=self._frames,
             judge_of=frame_judge,
             rules_of=lambda: live.rules,
@@ -372,7 +371,6 @@ class Core:
         )
         self._rate_closers[live.name] = RateCloser(
             live,
-            redis=self.redis,
             rates=self._rates,
             judge_of=rate_judge,
             rules_of=lambda: live.rules,

@@ -17,6 +17,10 @@ from service.pipeline.report import Own
 from service.pipeline.worker import Job
 from service.state.windows import Appended, Part
 
+AT_ONCE = 8
+"""Lines that are read, counted and judged without a worker thread, which takes about as long to wake as their work
+takes. A network that reads texts takes far longer, and has its thread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Count:

@@ -8,9 +8,6 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from uuid import uuid4
-
-from redis.asyncio import Redis
 
 from models.autolog.frames import Counting
 from models.autolog.judge import FrameJudge
@@ -19,6 +16,7 @@ from models.record import Records
 from models.rules import Rules
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
+from service.pipeline.rounds import Rounds
 from service.pipeline.silence import Hearing
 from service.state.frames import Round, StoredFrames
 
@@ -66,7 +64,6 @@ class FrameCloser:
         self,
         live: LiveSource,
         *,
-        redis: Redis,
         frames: StoredFrames,
         judge_of: JudgeOf,
         rules_of: RulesOf,
@@ -76,7 +73,6 @@ class FrameCloser:
         hearing: Hearing,
     ) -> None:
         self._live = live
-        self._redis = redis
         self._frames = frames
         self._judge_of = judge_of
         self._rules_of = rules_of
@@ -84,7 +80,7 @@ class FrameCloser:
         self._executor = executor
         self._clock = clock
         self._hearing = hearing
-        self._token = uuid4().hex
+        self._rounds = Rounds(live, frames, judge_of, lambda judge: judge.detector.chunk_s)
 
     async def sweep(self) -> int:
         """Close what is due and report it; how many frames closed (0 where another replica holds the lease, or the live
@@ -92,20 +88,9 @@ class FrameCloser:
         live = self._live
         now = self._clock()
         mark = (await self._hearing.heard(now)).watermark(now, live.settings.lateness_s)
-        closed = 0
-        while True:
-            judge = self._judge_of()
-            if judge is None or not await self._frames.due(live.name, judge.detector.chunk_s, mark):
-                return closed
-            if not await self._frames.take_lease(live.name, self._token):
-                return closed
-            async with live.lock:
-                found = await self._frames.next_round(live.name, judge.detector.chunk_s, mark)
-                if found is None:
-                    return closed
-                closed += await self._close(judge, found, now)
+        return await self._rounds.run(mark, partial(self._close, now))
 
-    async def _close(self, judge: FrameJudge, found: Round, now: float) -> int:
+    async def _close(self, now: float, judge: FrameJudge, found: Round) -> int:
         live, chunk_s = self._live, judge.detector.chunk_s
         frames = await self._frames.close(live.name, chunk_s, found)
         work = partial(judge_frames, live.name, judge, frames, self._rules_of(), now)

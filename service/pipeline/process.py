@@ -24,7 +24,7 @@ from service.drift.watch import DriftWatch
 from service.incidents.causes import in_every_scope
 from service.metrics import Metrics
 from service.pipeline.answer import Answer, encode
-from service.pipeline.batch import Batch
+from service.pipeline.batch import AT_ONCE, Batch
 from service.pipeline.frames import FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
@@ -43,9 +43,6 @@ from service.state.windows import Appended, StoredSessions
 P = ParamSpec("P")
 T = TypeVar("T")
 
-AT_ONCE = 8
-"""Lines that are read and judged without a worker thread, which takes about as long to wake as their work takes. A
-network that reads texts takes far longer, and has its thread."""
 AT_A_TIME = 8
 """Batch ids whose rates are counted side by side: each takes a round trip."""
 

@@ -12,16 +12,15 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
-from uuid import uuid4
-
-from redis.asyncio import Redis
 
 from models.rate.counting import tally
 from models.rate.judge import RateJudge
 from models.rules import Rules
 from models.sessions import Float64, Int64
+from service.pipeline.batch import AT_ONCE
 from service.pipeline.live import LiveSource
 from service.pipeline.report import Reporter
+from service.pipeline.rounds import Rounds
 from service.pipeline.silence import Hearing
 from service.state.frames import Round
 from service.state.rates import StoredRates
@@ -32,8 +31,6 @@ JudgeOf = Callable[[], RateJudge | None]
 RulesOf = Callable[[], Rules]
 """The rules of the source as they are now."""
 
-AT_ONCE = 8
-"""Lines that are counted without a worker thread: waking one takes longer."""
 PRESENT_S = 3_600.0
 """Lines are of the present where the newest is not older than this when it comes in."""
 
@@ -70,7 +67,6 @@ class RateCloser:
         self,
         live: LiveSource,
         *,
-        redis: Redis,
         rates: StoredRates,
         judge_of: JudgeOf,
         rules_of: RulesOf,
@@ -80,7 +76,6 @@ class RateCloser:
         hearing: Hearing,
     ) -> None:
         self._live = live
-        self._redis = redis
         self._rates = rates
         self._judge_of = judge_of
         self._rules_of = rules_of
@@ -88,31 +83,19 @@ class RateCloser:
         self._executor = executor
         self._clock = clock
         self._hearing = hearing
-        self._token = uuid4().hex
+        self._rounds = Rounds(live, rates, judge_of, lambda judge: judge.detector.bucket_s)
         self._started = clock()
         self._judged: float | None = None
 
     async def sweep(self) -> int:
         """Judge what is over and report it; how many buckets closed (0 where another replica holds the lease, or the
         live version judges none)."""
-        live = self._live
         await self._forget_others()
         if self._judge_of() is None:
             return 0
         now = self._clock()
         mark = self._watermark(await self._hearing.heard(now), now)
-        closed = 0
-        while True:
-            judge = self._judge_of()
-            if judge is None or not await self._rates.due(live.name, judge.detector.bucket_s, mark):
-                return closed
-            if not await self._rates.take_lease(live.name, self._token):
-                return closed
-            async with live.lock:
-                found = await self._rates.next_round(live.name, judge.detector.bucket_s, mark)
-                if found is None:
-                    return closed
-                closed += await self._close(judge, found, now)
+        return await self._rounds.run(mark, partial(self._close, now))
 
     def _watermark(self, clock: Clock, now: float) -> float:
         """Up to when all has come, as far as silence tells."""
@@ -130,7 +113,7 @@ class RateCloser:
             await self._rates.reset(self._live.name, self._judged)
         self._judged = bucket_s
 
-    async def _close(self, judge: RateJudge, found: Round, now: float) -> int:
+    async def _close(self, now: float, judge: RateJudge, found: Round) -> int:
         live, bucket_s = self._live, judge.detector.bucket_s
         frames = await self._rates.close(live.name, bucket_s, found)
         before = await self._rates.episodes(live.name)

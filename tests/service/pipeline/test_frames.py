@@ -80,7 +80,6 @@ class Replica:
         self.counting = FrameCounting(self.live, frames=stored, judge_of=lambda: self.judge, executor=self.executor)
         self.closer = FrameCloser(
             self.live,
-            redis=self.redis,
             frames=stored,
             judge_of=lambda: self.judge,
             rules_of=lambda: self.rules,

@@ -242,7 +242,7 @@ async def test_redis_that_goes_away_while_judging_loses_and_repeats_nothing(
         await core._connect()
         closer = core._rate_closers["depot"]
         lease = keys.frame_lease(keys.rates("depot"))
-        await redis.set(lease, closer._token, ex=600)
+        await redis.set(lease, closer._rounds.token, ex=600)
         async with place.running() as replica:
             await replica.ingest("depot", list(rates.lines(given, rates.WORDS)))
 
