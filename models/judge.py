@@ -26,8 +26,9 @@ from models.notes import Notes, NoteSettings
 from models.parser import Events
 from models.record import Records
 from models.rules import Clause, Rules
-from models.sessions import BEFORE_SESSION, NO_KEY, SEGMENT, Bool, Closing, Float64, FullSegment, Int64, SessionSettings
+from models.sessions import BEFORE_SESSION, NO_KEY, SEGMENT, Bool, Closing, Float64, Int64, SessionSettings
 from models.vocabulary import END
+from models.windows import FullSegment
 from models.workflow.diagnosis import Diagnostician
 
 NO_RULES = Rules()

@@ -13,8 +13,9 @@ from models.members.event import Observed
 from models.parser import Events
 from models.record import Records
 from models.rules import Rules
-from models.sessions import Closing, SessionSettings, SessionState, Windows, with_peak
+from models.sessions import Closing, SessionSettings, SessionState, with_peak
 from models.verdict import Finding, Verdict, explain_lines, frame_verdicts, line_verdicts, session_verdicts
+from models.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from models.lesson import Lesson
 from models.members.event import Observed
 from models.parser import Events
 from models.rules import Clause, digest
-from models.sessions import BEFORE_SESSION, Closing, Windows
+from models.sessions import BEFORE_SESSION, Closing
 from models.vocabulary import END
+from models.windows import Windows
 
 Kind = Literal["line", "session", "timeframe"]
 State = Literal["scored", "learning", "silenced"]

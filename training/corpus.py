@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from models.errors import DataError
+from models.groups import Groups
 from models.parser import Events
 from models.record import Records
-from models.sessions import NO_KEY, Float64, Int64, cut, group_by_session, watermarks
+from models.sessions import NO_KEY, Float64, Int64, cut, watermarks
 from models.source.config import Source
 from models.splitter import Splitter
 
@@ -115,27 +116,29 @@ def cut_sessions(events: Events, idle_s: float, lateness_s: float) -> list[CutSe
     """Sessions of a log in order of their start, cut as the service would (``idle_s`` inf: only at ends)."""
     marks = watermarks(events.time, -np.inf, lateness_s)
     found: list[tuple[int, CutSession]] = []
-    for session, rows in group_by_session(events.session).items():
+    groups = Groups.by(events.session)
+    for number, session in enumerate(groups.names):
+        rows = groups.rows(number)
         keys = events.key[rows]
         segments = cut(
             None, keys.tolist(), events.time[rows].tolist(), marks[rows].tolist(), events.ends[rows].tolist(), idle_s
         )
-        numbers = np.array(rows, dtype=np.int64)
         for segment in segments:
-            own = numbers[segment.start : segment.stop]
+            own = rows[segment.start : segment.stop]
             own = own[events.key[own] != NO_KEY]
             if len(own):
                 cut_session = CutSession(
                     session, events.key[own], segment.started, segment.last, events.time[own], events.record[own]
                 )
-                found.append((rows[segment.start], cut_session))
+                found.append((int(rows[segment.start]), cut_session))
     return [session for _, session in sorted(found, key=lambda item: item[0])]
 
 
 def measured_idle_s(events: Events) -> float:
     """The 99.5th percentile of the pauses inside sessions, seconds: silence beyond it is an end."""
-    gaps = [np.diff(np.sort(events.time[rows])) for rows in group_by_session(events.session).values() if len(rows) > 1]
-    if not gaps:
+    groups = Groups.by(events.session)
+    gaps = [np.diff(np.sort(events.time[groups.rows(number)])) for number in range(len(groups))]
+    if not any(len(own) for own in gaps):
         return SHORTEST_IDLE_S
     return max(SHORTEST_IDLE_S, float(np.quantile(np.concatenate(gaps), GAP_QUANTILE)))
 

@@ -13,7 +13,8 @@ from models.judge import Judge, Judgement, Reason
 from models.lesson import Lesson
 from models.members.event import Observed
 from models.rules import Clause, joined, widened
-from models.sessions import Closing, Windows
+from models.sessions import Closing
+from models.windows import Windows
 from training.operators import Alarm, Operator
 from training.stream import Batch
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from models.judge import Judge
 from models.members.event import KeyMember, Observed
-from models.sessions import SEGMENT, Float64, FullSegment, Int64, SessionState
-from models.sessions import Windows as Before
+from models.sessions import SEGMENT, Float64, Int64, SessionState
+from models.windows import FullSegment
+from models.windows import Windows as Before
 from training.windows import distinct, windows
 
 PART = 200_000

@@ -11,11 +11,13 @@ import numpy as np
 from models.autolog.frames import Counting, Frame, FrameCounter
 from models.bundle import Bundle
 from models.judging import Judged, judge_batch, judge_frames, texts_of
+from models.live import LiveSessions
 from models.parser import End, Events, Parser
 from models.record import Records, Rejection
-from models.sessions import Closing, LiveSessions, Rows, SessionSettings, Windows, watermarks
+from models.sessions import Closing, Rows, SessionSettings, watermarks
 from models.template.tree import TemplateTree
 from models.verdict import Verdict
+from models.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from models.detector import CountDetector, NearestCounts, SequenceDetector
 from models.lesson import Seen
 from models.members.cache import CACHE_ROWS, REASONS_KEPT, OutputCache, Remembered
 from models.rules import Clause, digest
-from models.sessions import Float64, FullSegment, SessionState
+from models.sessions import Float64, SessionState
+from models.windows import FullSegment
 
 SEQUENCES_KEPT = CACHE_ROWS // 20
 """Sequences are long: some kilobytes each."""

@@ -16,8 +16,9 @@ from models.detector import EventDetector, FieldDetector, TextDetector, TimingDe
 from models.lesson import Seen, array, numbers
 from models.members.cache import REASONS_KEPT, OutputCache, RawCache, Remembered
 from models.rules import Clause, digest
-from models.sessions import BEFORE_SESSION, Float64, Int64, Windows
+from models.sessions import BEFORE_SESSION, Float64, Int64
 from models.vocabulary import END
+from models.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from models.members.event import Observed
-from models.sessions import Bool, Closing, Int64, Windows
+from models.sessions import Bool, Closing, Int64
 from models.spool import closings as ends
 from models.spool.layout import Layout
 from models.spool.rows import joined, layout_of, observed
+from models.windows import Windows
 
 ROWS, CLOSINGS = "rows", "closings"
 SUFFIX = ".parquet"

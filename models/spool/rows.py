@@ -20,8 +20,9 @@ import polars as pl
 
 from models.members.event import Observed
 from models.notes import CodeWindows, NoteSettings, ValueWindows
-from models.sessions import Bool, Float64, Int64, Windows
+from models.sessions import Bool, Float64, Int64
 from models.spool.layout import Layout
+from models.windows import Windows
 
 ANOMALOUS, SILENCED, VALUED = 1, 2, 4
 

@@ -20,8 +20,9 @@ from models.parser import Events
 from models.rate.detector import NAME as RATE
 from models.record import Records
 from models.rules import SCOPES, Clause, Scope, joined, widened
-from models.sessions import BEFORE_SESSION, Closing, SessionState, Windows
+from models.sessions import BEFORE_SESSION, Closing, SessionState
 from models.verdict import Finding
+from models.windows import Windows
 
 OF_ONE_DETECTOR = 32
 """Clauses of one detector that are kept of a finding: a session may hold thousands of templates that nobody knows."""

@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from models.judging import Judged, judge_batch
 from models.parser import Events
 from models.rules import Rules
-from models.sessions import Closing, Windows
+from models.sessions import Closing
+from models.windows import Windows
 from service.drift.watch import DriftWatch
 from service.incidents.causes import in_every_scope
 from service.pipeline.live import LiveSource

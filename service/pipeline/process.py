@@ -18,8 +18,9 @@ from models.judging import Judged, judge_batch
 from models.parser import Events
 from models.record import Records
 from models.rules import Rules
-from models.sessions import NO_KEY, Int64, Rows, build_windows
+from models.sessions import NO_KEY, Int64, Rows
 from models.template.change import NO_TEMPLATE
+from models.windows import build_windows
 from service.drift.watch import DriftWatch
 from service.incidents.causes import in_every_scope
 from service.metrics import Metrics
@@ -178,7 +179,7 @@ class BatchProcess:
     ) -> tuple[Judged, list[Answer], Seen | None]:
         live, now = self.live, batch.jobs[-1].arrival
         began = perf_counter()
-        windows = build_windows(rows, appended.by_session, appended.priors, live.settings, appended.notes)
+        windows = build_windows(rows, appended.groups, appended.priors, live.settings, appended.notes)
         judged = judge_batch(
             live.name, live.judge, live.settings, events, windows, appended.closings, live.text_of, records, rules, now
         )

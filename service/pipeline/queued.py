@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from models.groups import Groups
 from models.judging import Judged
 from models.notes import Notes, SessionNotes
 from models.parser import Events, Parser
 from models.record import Records
-from models.sessions import NO_KEY, Bool, Closing, Float64, Int64, Rows, SessionState, watermarks
+from models.sessions import NO_KEY, Bool, Closing, Float64, Int64, Rows, watermarks
 from models.source.config import Source
+from models.windows import Priors
 from service.pipeline.batch import Count
 from service.pipeline.merge import Merged, merge
 from service.pipeline.report import Own
@@ -100,24 +102,24 @@ class QueuedBatch:
     def joined(self, events: Events, found: Sequence[Appended]) -> tuple[Appended, list[int]]:
         """What the entries' appends found, as if their rows had been appended at once; an end is the entry's whose
         append ended it. What a sweep after one entry's rows closed, the next one's first row closed."""
-        by_session: dict[str, list[int]] = {}
-        priors: dict[str, SessionState] = {}
         notes: dict[str, SessionNotes] = {}
         closings: list[Closing] = []
         owners: list[int] = []
         rows = self._rows_of(events)
         starts = [own.start for _, own in rows]
         for at, ((number, _), own) in enumerate(zip(rows, found, strict=True)):
-            fresh = own.by_session.keys() - by_session.keys()
-            priors.update((name, state) for name, state in own.priors.items() if name in fresh)
-            notes.update((name, kept) for name, kept in own.notes.items() if name in fresh)
-            for name, places in own.by_session.items():
-                by_session.setdefault(name, []).extend(starts[at] + place for place in places)
+            notes = {**own.notes, **notes}
             swept = starts[at + 1] if at + 1 < len(rows) else None
             for closing in own.closings:
                 closings.append(replace(closing, row=swept if closing.row is None else starts[at] + closing.row))
                 owners.append(number)
-        return Appended(by_session, priors, closings, notes), owners
+        groups = Groups.by(events.session)
+        # Of a session that several have, the first one's: the others' rows follow on it.
+        names = [name for own in found for name in own.groups.names]
+        place = {name: at for at, name in reversed(list(enumerate(names)))}
+        first = np.array([place[name] for name in groups.names], dtype=np.int64)
+        priors = Priors.joined([own.priors for own in found]).chosen(first) if found else Priors.of([])
+        return Appended(groups, priors, closings, notes), owners
 
     def counts(self, records: Records, ids: Int64, prior_max: float) -> list[Count]:
         """Of each entry what is counted here, if anything is."""

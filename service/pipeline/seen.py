@@ -13,7 +13,7 @@ from models.members.event import Observed
 from models.parser import Events
 from models.record import Records
 from models.rules import Rules
-from models.sessions import Windows
+from models.windows import Windows
 
 
 @dataclass(frozen=True, slots=True)

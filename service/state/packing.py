@@ -10,14 +10,18 @@ codes u16, these codes u16 each (newest last), then for each template: key u16, 
 """
 
 import struct
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 from models.notes import SessionNotes
 from models.sessions import SessionState
+from models.windows import Priors
 
 HEAD = struct.Struct("<ddIB")
+_COLUMNS = np.dtype([("started", "<f8"), ("last", "<f8"), ("n", "<u4"), ("length", "u1")])
+"""The same, for many at once."""
 _LENGTH = struct.Struct("<H")
 _NOTES = struct.Struct("<dHHH")
 _VECTORS = struct.Struct("<HB")
@@ -58,6 +62,29 @@ def unpack_state(packed: bytes) -> SessionState:
     pair = next(form for bound, form in _COUNTS if n < bound)
     flat = _counts(pair, len(packed) - at).unpack_from(packed, at)
     return SessionState(started, last, n, tail, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+
+def unpack_priors(packed: Sequence[bytes]) -> Priors:
+    """What so many sessions were, without their counts; an empty string of one that was not live."""
+    sizes = np.fromiter(map(len, packed), dtype=np.int64, count=len(packed))
+    live = np.flatnonzero(sizes)
+    together = b"".join(packed)
+    whole = np.frombuffer(together, dtype=np.uint8)
+    at = (np.cumsum(sizes) - sizes)[live]
+    heads = whole[at[:, None] + np.arange(HEAD.size)].view(_COLUMNS)[:, 0]
+    begin, kept = at + HEAD.size, heads["length"].astype(np.int64)
+    for long in np.flatnonzero(kept == LONG):
+        (kept[long],) = _LENGTH.unpack_from(together, begin[long])
+        begin[long] += _LENGTH.size
+    lengths = np.zeros(len(packed), dtype=np.int64)
+    lengths[live] = kept
+    start = np.concatenate([[0], np.cumsum(lengths)])
+    place = np.repeat(begin - 2 * start[live], kept) + 2 * np.arange(start[-1])
+    tails = whole[place] | whole[place + 1].astype(np.int64) << 8
+    n = np.zeros(len(packed), dtype=np.int64)
+    started, last = np.zeros((2, len(packed)), dtype=np.float64)
+    n[live], started[live], last[live] = heads["n"], heads["started"], heads["last"]
+    return Priors(n, started, last, tails, start)
 
 
 def unpack_peaks(packed: bytes) -> dict[int, float]:

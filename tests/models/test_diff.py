@@ -12,11 +12,12 @@ from models.diff import diff, totals, without_peaks
 from models.ensemble import Ensemble
 from models.judge import Judge
 from models.members.event import Observed
-from models.sessions import Closing, SessionState, Windows
+from models.sessions import Closing, SessionState
 from models.spool import closings as ends
 from models.spool.layout import Layout
 from models.spool.reader import CLOSINGS, ROWS, TREE, Spooled, file_name, read_spool
 from models.spool.rows import columns, pack
+from models.windows import Windows
 from tests.service.serving import blocks_bundle
 
 

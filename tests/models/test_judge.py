@@ -16,8 +16,9 @@ from models.members.cache import RawCache
 from models.members.ended import CountMember, SequenceMember
 from models.members.event import KeyMember, Observed, TextMember, TimingMember, ValueMember
 from models.notes import ValueWindows
-from models.sessions import SEGMENT, Closing, Float64, FullSegment, Int64, SessionState, Windows
+from models.sessions import SEGMENT, Closing, Float64, Int64, SessionState
 from models.vocabulary import END
+from models.windows import FullSegment, Windows
 
 
 class Sum:

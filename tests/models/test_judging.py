@@ -9,9 +9,10 @@ import pytest
 from models.ensemble import Ensemble
 from models.judge import Judge
 from models.judging import Judged, judge_batch
+from models.live import LiveSessions
 from models.members.event import KeyMember
 from models.parser import Events
-from models.sessions import NO_KEY, Float64, Int64, LiveSessions, Rows, SessionSettings, watermarks
+from models.sessions import NO_KEY, Float64, Int64, Rows, SessionSettings, watermarks
 
 SETTINGS = SessionSettings(tail=2, idle_s=10.0, lateness_s=0.0)
 Line = tuple[str, int, float, bool]

@@ -7,8 +7,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.live import LiveSessions
 from models.notes import NO_CODE, Notes, NoteSettings
-from models.sessions import NO_KEY, LiveSessions, Rows, SessionSettings, watermarks
+from models.sessions import NO_KEY, Rows, SessionSettings, watermarks
 
 KEPT = NoteSettings(pauses=True, values=2, width=2, codes=3, fields=1)
 SETTINGS = SessionSettings(tail=2, idle_s=5.0, lateness_s=0.0, notes=KEPT)

@@ -23,7 +23,7 @@ from models.registry import (
     load_judge,
     state_file,
 )
-from models.sessions import Windows
+from models.windows import Windows
 
 Files = dict[str, bytes]
 

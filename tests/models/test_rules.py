@@ -14,8 +14,9 @@ from models.judge import Judge
 from models.members.ended import CountMember
 from models.members.event import KeyMember, Observed
 from models.rules import Clause, Rule, Rules, joined, widened
-from models.sessions import Closing, Float64, Int64, SessionState, Windows
+from models.sessions import Closing, Float64, Int64, SessionState
 from models.vocabulary import END
+from models.windows import Windows
 
 
 class Follows:

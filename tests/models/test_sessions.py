@@ -10,20 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.groups import Groups
+from models.live import LiveSessions
 from models.sessions import (
     BEFORE_SESSION,
     NO_KEY,
     Closing,
-    LiveSessions,
     Rows,
     SessionSettings,
     SessionState,
-    build_windows,
     extend,
-    group_by_session,
     watermarks,
     with_peak,
 )
+from models.windows import Priors, build_windows
 
 Line = tuple[str, int, float, bool]
 """Session, key, time in seconds, whether it ends the session."""
@@ -188,7 +188,9 @@ def test_peak_is_the_largest_and_goes_with_its_epoch() -> None:
 def test_windows_need_only_the_state_before_the_batch() -> None:
     prior = SessionState(started=7.0, last=8.0, n=40, tail=(4, 5, 6), counts={4: 20, 5: 10, 6: 10})
     rows = rows_of([("a", 1, 9.0, False), ("b", 2, 9.0, False)])
-    windows = build_windows(rows, group_by_session(rows.session), {"a": prior}, SessionSettings(5, IDLE_S, LATENESS_S))
+    windows = build_windows(
+        rows, Groups.by(rows.session), Priors.of([prior, None]), SessionSettings(5, IDLE_S, LATENESS_S)
+    )
     assert windows.history.tolist() == [[-1, -1, 4, 5, 6], [-1] * 5]
     assert windows.position.tolist() == [40, 0]
     assert windows.started.tolist() == [7.0, 9.0]

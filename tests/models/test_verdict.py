@@ -11,10 +11,11 @@ from models.baselines.new_event import NewEvent
 from models.ensemble import Ensemble
 from models.judge import Judge
 from models.judging import Judged, judge_batch
+from models.live import LiveSessions
 from models.members.ended import CountMember
 from models.members.event import KeyMember
 from models.parser import Events
-from models.sessions import Float64, Int64, LiveSessions, Rows, SessionSettings
+from models.sessions import Float64, Int64, Rows, SessionSettings
 from models.verdict import wording
 from models.vocabulary import END
 

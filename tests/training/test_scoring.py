@@ -8,9 +8,10 @@ from models.baselines.new_event import NewEvent
 from models.baselines.ngram import Ngram
 from models.ensemble import Ensemble
 from models.judge import Judge
+from models.live import LiveSessions
 from models.members.ended import CountMember, SequenceMember
 from models.members.event import KeyMember, Observed
-from models.sessions import SEGMENT, Int64, LiveSessions, Rows, SessionSettings
+from models.sessions import SEGMENT, Int64, Rows, SessionSettings
 from training import scoring
 from training.scoring import session_raws
 

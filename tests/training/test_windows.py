@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import DataError
-from models.sessions import BEFORE_SESSION, LiveSessions, Rows, SessionSettings
+from models.live import LiveSessions
+from models.sessions import BEFORE_SESSION, Rows, SessionSettings
 from models.vocabulary import BOS, END, EOS, OVERFLOW, Vocabulary
 from training.windows import distinct, pairs, windows
 

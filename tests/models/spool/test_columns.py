@@ -6,10 +6,11 @@ import pytest
 from models.judge import Judge
 from models.members.event import Observed
 from models.notes import CodeWindows, NoteSettings, ValueWindows
-from models.sessions import Closing, SessionState, Windows
+from models.sessions import Closing, SessionState
 from models.spool import closings as ends
 from models.spool.layout import Layout
 from models.spool.rows import columns, joined, layout_of, observed, pack
+from models.windows import Windows
 from tests.service.serving import every_kind_bundle
 
 RANDOM = np.random.default_rng(5)

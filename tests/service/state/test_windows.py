@@ -1,7 +1,7 @@
 """The sessions in Redis follow the pure rule of ``models.sessions`` to the letter, and a retry changes nothing."""
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pytest
@@ -9,18 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from models.groups import Groups
+from models.live import LiveSessions
 from models.notes import Notes, NoteSettings
-from models.sessions import (
-    NO_KEY,
-    SEGMENT,
-    Closing,
-    LiveSessions,
-    Rows,
-    SessionSettings,
-    Windows,
-    build_windows,
-    watermarks,
-)
+from models.sessions import NO_KEY, SEGMENT, Closing, Rows, SessionSettings, watermarks
+from models.windows import Priors, Windows, build_windows
 from service.state import keys
 from service.state.connection import open_client
 from service.state.packing import MAX_KEY
@@ -124,6 +117,11 @@ def same_notes(found: Windows, expected: Windows) -> bool:
     )
 
 
+def same_priors(found: Priors, expected: Priors) -> bool:
+    """Whether two say the same of the same sessions."""
+    return all(np.array_equal(getattr(found, f.name), getattr(expected, f.name)) for f in fields(Priors))
+
+
 async def _check_equal(
     url: str, rule: SessionSettings, batches: list[list[Row]], swept: list[bool], retried: bool
 ) -> None:
@@ -135,13 +133,13 @@ async def _check_equal(
         for number, batch in enumerate(batches):
             rows = rows_of(batch, largest, notes=notes_of(batch, number) if rule.notes.stored else None)
             largest = max(largest, float(rows.time.max()))
-            priors = {name: pure.state(name) for name in set(rows.session) if pure.state(name) is not None}
+            priors = Priors.of([pure.state(name) for name in Groups.by(rows.session).names])
             windows, closings = pure.append(rows)
             for _ in range(1 + retried):
                 found = await stored.append("s", rule, rows, batch_id=f"b{number}" if retried else None)
-            assert found.priors == priors
+            assert same_priors(found.priors, priors)
             assert [plain(c) for c in found.closings] == [plain(c) for c in closings]
-            same = build_windows(rows, found.by_session, found.priors, rule, found.notes)
+            same = build_windows(rows, found.groups, found.priors, rule, found.notes)
             assert same_notes(same, windows)
             assert np.array_equal(same.history, windows.history)
             assert np.array_equal(same.position, windows.position)
@@ -297,7 +295,7 @@ async def test_counts_survive_where_they_begin_to_take_more_bytes(redis: Redis) 
         pure.append(rows)
         found = await stored.append("s", pure.settings, rows)
         assert await stored.read("s", "node") == pure.state("node")
-    assert found.priors["node"].n == 65_536
+    assert found.priors.n.tolist() == [65_536]
     state = await stored.read("s", "node")
     assert state is not None
     assert state.counts == {3: 65_534, 7: 2, 9: 2}
@@ -306,9 +304,9 @@ async def test_counts_survive_where_they_begin_to_take_more_bytes(redis: Redis) 
 async def test_thousands_of_sessions_in_one_batch(redis: Redis) -> None:
     stored = StoredSessions(redis)
     batch = [Row(f"s{i}", 1, 0.0, False) for i in range(40_000)]
-    assert (await stored.append("s", SETTINGS, rows_of(batch))).priors == {}
+    assert not (await stored.append("s", SETTINGS, rows_of(batch))).priors.n.any()
     found = await stored.append("s", SETTINGS, rows_of([replace(row, ends=True) for row in batch], 0.0))
-    assert len(found.priors) == len(found.closings) == 40_000
+    assert np.count_nonzero(found.priors.n) == len(found.closings) == 40_000
     assert [c.row for c in found.closings] == list(range(40_000))
     assert await stored.count_live("s") == 0
 
@@ -355,7 +353,7 @@ async def test_long_sequences_are_kept_and_fill_their_segments(redis: Redis) -> 
         rows = rows_of([Row("a", int(key), float(number), False) for key in random.integers(0, 900, size)])
         expected, _ = pure.append(rows)
         found = await stored.append("s", rule, rows)
-        windows = build_windows(rows, found.by_session, found.priors, rule)
+        windows = build_windows(rows, found.groups, found.priors, rule)
         assert windows.history.shape == (size, 4)
         assert [(s.at, s.keys.tolist()) for s in windows.segments] == [
             (s.at, s.keys.tolist()) for s in expected.segments

@@ -8,11 +8,12 @@ import pytest
 from models.judge import Judge
 from models.lesson import Lesson
 from models.members.event import Observed
-from models.sessions import BEFORE_SESSION, Bool, Closing, Int64, SessionState, Windows
+from models.sessions import BEFORE_SESSION, Bool, Closing, Int64, SessionState
 from models.spool.layout import Layout
 from models.spool.reader import Spooled
 from models.spool.rows import columns, pack
 from models.vocabulary import END
+from models.windows import Windows
 from tests.service.serving import blocks_bundle
 from training.learning import traffic
 from training.learning.answers import Answer
