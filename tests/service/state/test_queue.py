@@ -1,7 +1,6 @@
 """The durable queue in Redis: what is added once, taken in runs, refused to stale consumers, and buried."""
 
 import math
-from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from service.state import dead, durability, keys, leases, queue, results, waterm
 from service.state.leases import Fence, Fenced
 from service.state.queue import Piece
 from service.state.results import Result
-from service.state.windows import Appended, Part, StoredSessions
+from service.state.windows import Part, StoredSessions
+from tests.service.state.plain import plain_append
 
 SETTINGS = SessionSettings(tail=4, idle_s=60.0, lateness_s=10.0)
 
@@ -132,19 +132,13 @@ async def test_a_stale_consumer_changes_nothing(redis: Redis) -> None:
         await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, stale)])
 
 
-def plain(found: Appended) -> tuple[object, ...]:
-    """An answer without arrays, to compare."""
-    priors = [getattr(found.priors, column.name).tolist() for column in fields(found.priors)]
-    return found.groups.names, found.groups.order.tolist(), priors, found.closings, found.notes
-
-
 async def test_parts_appended_together_are_as_if_one_after_the_other(redis: Redis) -> None:
     sessions, session = StoredSessions(redis), session_of(3)
     parts = [Part(rows(session, float(at), at + 1.0), float(at), f"b{at}") for at in (0, 100, 110)]
     together = await sessions.append_each("s", SETTINGS, parts)
     await redis.flushdb()
     apart = [(await sessions.append_each("s", SETTINGS, [part]))[0] for part in parts]
-    assert [plain(own) for own in together] == [plain(own) for own in apart]
+    assert [plain_append(own) for own in together] == [plain_append(own) for own in apart]
     assert [len(found.closings) for found in together] == [0, 1, 0]
 
 
