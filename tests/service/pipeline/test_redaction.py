@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from models.bundle import Bundle
 from models.source.config import Source
 from models.source.redaction import Redactor
+from service.state.compression import unpack
 from tests.golden import blocks
 from tests.service.serving import NOW, WITHOUT_NETWORK, Replica, running, stored, until
 from training.train import Input, TrainSettings, train
@@ -110,10 +111,11 @@ async def everything(redis: Redis) -> bytes:
 def leaves(value: Any) -> list[bytes]:
     """All bytes in a value of Redis, unpacked where they are packed."""
     if isinstance(value, bytes):
+        plain = unpack(value)
         try:
-            return [value, zlib.decompress(value)]
+            return [plain, zlib.decompress(plain)]
         except zlib.error:
-            return [value]
+            return [plain]
     if isinstance(value, dict):
         value = [*value.items()]
     return [leaf for part in value for leaf in leaves(part)] if isinstance(value, list | set | tuple) else []
