@@ -19,10 +19,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 
-from models.autolog.judge import FrameJudge
 from models.bundles import BundleStore
 from models.errors import StateError
-from models.rate.judge import RateJudge
 from models.source.config import Source
 from service.access.gate import Gate
 from service.drift.watch import DriftWatch
@@ -34,29 +32,22 @@ from service.metrics import Metrics
 from service.notify.config import NotifyConfig
 from service.notify.notifying import Notifying
 from service.pipeline.answer import Answer, Wanted
-from service.pipeline.closer import Closer
-from service.pipeline.frames import FrameCloser, FrameCounting
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
-from service.pipeline.process import BatchProcess
-from service.pipeline.rates import RateCloser, RateCounting
 from service.pipeline.redaction import Redaction
 from service.pipeline.report import Reporter
 from service.pipeline.request import IngestRequest
 from service.pipeline.seen import everybody
 from service.pipeline.shadow import Shadows
-from service.pipeline.silence import Hearing
 from service.pipeline.sources import Sources
 from service.pipeline.templates import Templates
-from service.pipeline.worker import Worker
 from service.queue.durable import DurableQueue
 from service.settings import Settings
 from service.spool.comparison import Comparison
 from service.spool.spool import Spool
 from service.state import answers, connection, verdicts, watermark
-from service.state.frames import StoredFrames
-from service.state.rates import StoredRates
 from service.state.windows import StoredSessions
+from service.workers import Workers
 
 log = logging.getLogger("tocsin")
 
@@ -85,7 +76,6 @@ class Core:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self._ticks = ticks
         self.metrics = Metrics(CollectorRegistry())
         self.redis: Redis = connection.open_client(redis_url)
         self.gate = Gate(self.redis, settings, self.metrics, clock)
@@ -101,7 +91,6 @@ class Core:
         )
         self.sessions = StoredSessions(self.redis)
         self._redaction = Redaction(settings.redaction, self._executor)
-        self._reporter = Reporter(self.redis, self.sessions, self.metrics)
         self._drift = DriftWatch(self.redis, self.metrics, settings)
         templates = Templates(self.redis, self.metrics, self._executor)
         store = BundleStore(settings.bundles)
@@ -112,8 +101,7 @@ class Core:
             provider=settings.provider,
             threads=settings.score_threads,
         )
-        self._watch = everybody([self.spool.watch, self._shadows.watch])
-        self._learning = Learning(self.redis, self.spool.teach, settings.learning_lines)
+        learning = Learning(self.redis, self.spool.teach, settings.learning_lines)
         self.sources = Sources(
             self.redis,
             store,
@@ -126,10 +114,24 @@ class Core:
             self._serve,
             clock,
             self._shadows,
-            self._learning,
+            learning,
+        )
+        self._workers = Workers(
+            settings,
+            redis=self.redis,
+            sessions=self.sessions,
+            templates=templates,
+            reporter=Reporter(self.redis, self.sessions, self.metrics),
+            follow=self.sources.follow,
+            drift=self._drift,
+            learning=learning,
+            watch=everybody([self.spool.watch, self._shadows.watch]),
+            metrics=self.metrics,
+            executor=self._executor,
+            clock=clock,
+            ticks=ticks,
         )
         self.comparison = Comparison(self.sources, store, settings.spool, settings.provider, settings.score_threads)
-        self._templates = templates
         self.desk = IncidentDesk(self.redis, self.sources, self.metrics, settings, clock)
         self.notifying = Notifying(
             NotifyConfig.load(settings.notify),
@@ -146,14 +148,6 @@ class Core:
             clock=clock,
             submit=lambda source, run: self._workers[source].submit_run(run, clock()),
         )
-        self._workers: dict[str, Worker] = {}
-        self._retired: list[Worker] = []
-        """Of sources that were configured anew: they answer what they took."""
-        self._closers: dict[str, Closer] = {}
-        self._frames = StoredFrames(self.redis)
-        self._frame_closers: dict[str, FrameCloser] = {}
-        self._rates = StoredRates(self.redis)
-        self._rate_closers: dict[str, RateCloser] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._connected = False
         self._reason = "starting"
@@ -172,13 +166,7 @@ class Core:
     async def stop(self) -> None:
         """Answer what was accepted, for at most ``drain_s``, then let go of everything."""
         consumed = asyncio.create_task(self.queue.stop(self.settings.drain_s))
-        workers = [*self._workers.values(), *self._retired]
-        _, late = await asyncio.wait(
-            [asyncio.create_task(worker.drain()) for worker in workers] or [asyncio.create_task(asyncio.sleep(0))],
-            timeout=self.settings.drain_s,
-        )
-        for worker in workers if late else []:
-            worker.cancel()
+        late = await self._workers.drain(self.settings.drain_s)
         await consumed
         pending = {*self._tasks, *late}
         while pending:
@@ -303,10 +291,7 @@ class Core:
         timeframes and buckets of rates closed."""
         await self.sources.adopt_first_versions()
         await self._tell_what_is_stored()
-        closers: list[Closer | FrameCloser | RateCloser] = [
-            *self._closers.values(), *self._frame_closers.values(), *self._rate_closers.values()
-        ]  # fmt: skip
-        closed = sum([await closer.sweep() for closer in closers])
+        closed = await self._workers.sweep()
         await self._drift.check(list(self.sources.live.values()), self.clock())
         return closed
 
@@ -317,68 +302,9 @@ class Core:
             live.told(stored_to)
 
     def _serve(self, live: LiveSource) -> None:
-        """Give a newly loaded source its worker and closer (a reconfigured one: new ones)."""
-
-        def frame_judge() -> FrameJudge | None:
-            return live.frame_judge
-
-        def rate_judge() -> RateJudge | None:
-            return live.rate_judge
-
-        process = BatchProcess(
-            live,
-            redis=self.redis,
-            sessions=self.sessions,
-            templates=self._templates,
-            reporter=self._reporter,
-            follow=self.sources.follow,
-            frames=FrameCounting(live, frames=self._frames, judge_of=frame_judge, executor=self._executor),
-            rates=RateCounting(live, rates=self._rates, judge_of=rate_judge, executor=self._executor),
-            drift=self._drift,
-            learning=self._learning,
-            metrics=self.metrics,
-            executor=self._executor,
-            watch=self._watch,
-        )
-        gauge = self.metrics.queue_lines.labels(live.name)
-        replaced = self._workers.get(live.name)
-        if replaced is not None:
-            self._retired.append(replaced)
-            self._tasks.append(asyncio.create_task(replaced.drain()))
-        self._workers[live.name] = Worker(process.run, self.settings.batch_lines, self.settings.queue_lines, gauge.set)
+        """A source was loaded, or configured anew."""
+        self._workers.serve(live)
         self.queue.serve(live)
-        hearing = Hearing(self.redis, live.name, self._ticks)
-        self._closers[live.name] = Closer(
-            live,
-            redis=self.redis,
-            sessions=self.sessions,
-            reporter=self._reporter,
-            drift=self._drift,
-            executor=self._executor,
-            clock=self.clock,
-            hearing=hearing,
-            watch=self._watch,
-        )
-        self._frame_closers[live.name] = FrameCloser(
-            live,
-            frames=self._frames,
-            judge_of=frame_judge,
-            rules_of=lambda: live.rules,
-            reporter=self._reporter,
-            executor=self._executor,
-            clock=self.clock,
-            hearing=hearing,
-        )
-        self._rate_closers[live.name] = RateCloser(
-            live,
-            rates=self._rates,
-            judge_of=rate_judge,
-            rules_of=lambda: live.rules,
-            reporter=self._reporter,
-            executor=self._executor,
-            clock=self.clock,
-            hearing=hearing,
-        )
 
     def _check_connected(self) -> None:
         if not self._connected:

@@ -240,7 +240,7 @@ async def test_redis_that_goes_away_while_judging_loses_and_repeats_nothing(
         )
         # Without background work, and the lease its own: nobody judges before it does.
         await core._connect()
-        closer = core._rate_closers["depot"]
+        [_, _, closer] = core._workers.closers["depot"]
         lease = keys.frame_lease(keys.rates("depot"))
         await redis.set(lease, closer._rounds.token, ex=600)
         async with place.running() as replica:
