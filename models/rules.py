@@ -16,7 +16,7 @@ rules are stored, who gave them, nor what is left of an alarm that one of its de
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from models.errors import DataError
@@ -49,7 +49,12 @@ class Clause:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        plain: dict[str, Any] = {"detector": self.detector, "scope": self.scope, "match": self.match}
+        if self.low is not None:
+            plain["low"] = self.low
+        if self.high is not None:
+            plain["high"] = self.high
+        return plain
 
     @classmethod
     def from_dict(cls, state: Mapping[str, Any]) -> Self:

@@ -26,6 +26,9 @@ from models.notes import (
 )
 from models.sessions import BEFORE_SESSION, NO_KEY, SEGMENT, Rows, SessionSettings, SessionState, cut
 
+FEW = 16
+"""Rows up to which walking them costs less than their columns."""
+
 
 @dataclass(frozen=True, slots=True)
 class Priors:
@@ -136,6 +139,16 @@ def build_windows(
 ) -> Windows:
     """The windows of every keyed row of a batch, given the state and ``notes`` of its sessions before the batch;
     ``groups`` are the rows by session, and ``priors`` of those sessions."""
+    windows = (walked if len(rows.key) <= FEW else as_columns)(rows, groups, priors, settings)
+    if settings.tail >= SEGMENT:
+        windows = replace(windows, segments=tuple(_full_segments(rows, windows, groups, priors)))
+    if settings.notes != NoteSettings():
+        windows = _noted(rows, windows, groups, priors, settings.notes, notes or {})
+    return windows
+
+
+def as_columns(rows: Rows, groups: Groups, priors: Priors, settings: SessionSettings) -> Windows:
+    """Windows of any number of rows, worked out together."""
     if not len(rows.key):
         return Windows.none(settings.width)
     h = settings.width
@@ -156,17 +169,42 @@ def build_windows(
     older = np.flatnonzero(before[first])
     flat[(cell[first[older]] - h)[:, None] + np.arange(h)] = priors.before(session[first[older]], h)
     in_order = np.argsort(row)
-    windows = Windows(
+    return Windows(
         history=flat[cell[in_order][:, None] + np.arange(-h, 0)],
         row=row[in_order],
         position=position[in_order],
         started=started[keyed][in_order],
     )
-    if settings.tail >= SEGMENT:
-        windows = replace(windows, segments=tuple(_full_segments(rows, windows, groups, priors)))
-    if settings.notes != NoteSettings():
-        windows = _noted(rows, windows, groups, priors, settings.notes, notes or {})
-    return windows
+
+
+def walked(rows: Rows, groups: Groups, priors: Priors, settings: SessionSettings) -> Windows:
+    """The same, row by row: what ``as_columns`` must come to, and quicker for a few."""
+    h = settings.width
+    key, time, mark, ends = rows.key.tolist(), rows.time.tolist(), rows.watermark.tolist(), rows.ends.tolist()
+    found: list[tuple[int, list[int], int, float]] = []
+    for at in range(len(groups)):
+        numbers = groups.rows(at).tolist()
+        n = int(priors.n[at])
+        prior = (float(priors.started[at]), float(priors.last[at])) if n else None
+        segments = cut(
+            prior, [key[r] for r in numbers], [time[r] for r in numbers], [mark[r] for r in numbers],
+            [ends[r] for r in numbers], settings.idle_s,
+        )  # fmt: skip
+        for segment in segments:
+            history, position = [BEFORE_SESSION] * h, 0
+            if segment.continues:
+                history, position = priors.before(np.array([at]), h)[0].tolist(), n
+            for row in numbers[segment.start : segment.stop]:
+                if key[row] != NO_KEY:
+                    found.append((row, history, position, segment.started))
+                    history, position = [*history[1:], key[row]] if h else [], position + 1
+    found.sort(key=lambda window: window[0])
+    return Windows(
+        history=np.array([window[1] for window in found], dtype=np.int64).reshape(len(found), h),
+        row=np.array([window[0] for window in found], dtype=np.int64),
+        position=np.array([window[2] for window in found], dtype=np.int64),
+        started=np.array([window[3] for window in found], dtype=np.float64),
+    )
 
 
 def _epochs(rows: Rows, groups: Groups, priors: Priors, idle_s: float) -> tuple[Bool, Bool, Float64]:

@@ -66,6 +66,8 @@ class CountMember:
         self.detector = detector
         self.place = place
         self.name = detector.name
+        # Asked once: looking through a protocol's members costs more than what is asked of them.
+        self._nearest = detector if isinstance(detector, NearestCounts) else None
         self._reasons: Remembered[str, dict[str, Any]] = Remembered(REASONS_KEPT)
 
     def score(self, states: Sequence[SessionState]) -> Float64:
@@ -85,8 +87,8 @@ class CountMember:
     def clauses(self, state: SessionState, known: Container[int]) -> list[Clause]:
         counts = sorted(state.counts.items())
         unread = [Clause(self.name, "template", str(key)) for key, _ in counts if key not in known]
-        if isinstance(self.detector, NearestCounts):
-            departs, distance = self.detector.departure(state.counts)
+        if self._nearest is not None:
+            departs, distance = self._nearest.departure(state.counts)
             return [Clause(self.name, "session", digest(*departs), distance, distance), *unread]
         return [Clause(self.name, "session", digest(*(f"{key}:{count}" for key, count in counts))), *unread]
 

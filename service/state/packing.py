@@ -17,7 +17,7 @@ import numpy as np
 
 from models.notes import SessionNotes
 from models.sessions import SessionState
-from models.windows import Priors
+from models.windows import FEW, Priors
 
 HEAD = struct.Struct("<ddIB")
 _COLUMNS = np.dtype([("started", "<f8"), ("last", "<f8"), ("n", "<u4"), ("length", "u1")])
@@ -66,6 +66,8 @@ def unpack_state(packed: bytes) -> SessionState:
 
 def unpack_priors(packed: Sequence[bytes]) -> Priors:
     """What so many sessions were, without their counts; an empty string of one that was not live."""
+    if len(packed) <= FEW:
+        return Priors.of([unpack_state(own) if own else None for own in packed])
     sizes = np.fromiter(map(len, packed), dtype=np.int64, count=len(packed))
     live = np.flatnonzero(sizes)
     together = b"".join(packed)
