@@ -57,8 +57,8 @@ audit: $(TEST_STAMP) ## look for known vulnerabilities in what the images instal
 	$(VENV)/bin/python requirements/audit.py requirements/serve.lock requirements/serve-gpu.lock requirements/learner.lock
 
 lock: $(TEST_STAMP) ## pin what the images install, with hashes (LOCK_ARGS=--upgrade: newest versions)
-	$(RESOLVE) --extra cpu --extra kafka --extra notify --output-file requirements/serve.lock
-	$(RESOLVE) --extra gpu --extra kafka --extra notify --output-file requirements/serve-gpu.lock
+	$(RESOLVE) --extra cpu --extra kafka --extra notify --extra oidc --output-file requirements/serve.lock
+	$(RESOLVE) --extra gpu --extra kafka --extra notify --extra oidc --output-file requirements/serve-gpu.lock
 	$(RESOLVE) --extra cpu --extra train --extra kafka --extra notify --no-emit-package torch \
 		--output-file requirements/learner.lock
 

@@ -20,8 +20,8 @@ from service.settings import Settings
 Stages = dict[str, list[tuple[str, str]]]
 
 BUILDS = {
-    "cpu": ("serve", {"cpu", "kafka", "notify"}),
-    "gpu": ("serve-gpu", {"gpu", "kafka", "notify"}),
+    "cpu": ("serve", {"cpu", "kafka", "notify", "oidc"}),
+    "gpu": ("serve-gpu", {"gpu", "kafka", "notify", "oidc"}),
     "learner": ("learner", {"cpu", "train", "kafka", "notify"}),
 }
 """The lock file that each installs, and the extras that are in it."""
