@@ -3,22 +3,48 @@
 Owns the address of a cluster, ``redis+cluster://[user:password@]host[:port][,host[:port]...]`` (``rediss+cluster``
 over TLS), its client, and how commands of one round trip reach their nodes. Which keys share a slot is ``keys``'s:
 every Lua call keeps to one. redis-py follows slots that move, and nodes that take each other's place; what is refused
-meanwhile is an error, as if Redis were away, and the caller tries again.
+meanwhile is an error, as if Redis were away, and the caller tries again. After each failure it is asked anew which node
+has what, as a replica may have taken the place of one that died.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import unquote, urlsplit
 
 from redis.asyncio import Redis
-from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterDownError, ConnectionError, MovedError, TimeoutError
 
 from models.errors import ConfigError
 
 SCHEMES = ("redis+cluster", "rediss+cluster")
 PORT = 6379
+STALE = (ConnectionError, TimeoutError, ClusterDownError, MovedError)
+"""Replies after which another node may have what was asked for."""
+
+
+class ClusterClient(RedisCluster):
+    """redis-py's client, which looks anew for the nodes after what it does not count as a failure itself: a pipeline's
+    node that is away, and an answer that was waited for too long."""
+
+    def look_anew(self) -> None:
+        """Ask the cluster who has which slot before the next command."""
+        self._initialize = True
+
+    async def execute_command(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().execute_command(*args, **kwargs)
+        except asyncio.CancelledError:
+            self.look_anew()
+            raise
+
+    async def aclose(self) -> None:
+        # A client that is about to look anew has connections too.
+        self._initialize = False
+        await super().aclose()
 
 
 def is_cluster(url: str) -> bool:
@@ -33,7 +59,7 @@ def open_cluster(url: str, connect_within_s: float) -> Redis:
     """
     parts = urlsplit(url)
     nodes = [_node(place) for place in parts.netloc.rpartition("@")[2].split(",")]
-    client = RedisCluster(
+    client = ClusterClient(
         startup_nodes=nodes,
         username=None if parts.username is None else unquote(parts.username) or None,
         password=None if parts.password is None else unquote(parts.password),
@@ -47,13 +73,24 @@ def open_cluster(url: str, connect_within_s: float) -> Redis:
     return cast("Redis", client)
 
 
-async def exchange(cluster: RedisCluster, commands: Sequence[Sequence[Any]]) -> list[Any]:
+async def exchange(cluster: ClusterClient, commands: Sequence[Sequence[Any]]) -> list[Any]:
     """Run commands, those of one node in one round trip; replies in order, a refusal being one of them. Raises what
     redis-py raises where a node is away."""
     pipeline = cluster.pipeline()
     for words in commands:
         pipeline.execute_command(*words)
-    return list(await pipeline.execute(raise_on_error=False))
+    return await _executed(cluster, pipeline)
+
+
+async def _executed(cluster: ClusterClient, pipeline: ClusterPipeline) -> list[Any]:
+    try:
+        replies = list(await pipeline.execute(raise_on_error=False))
+    except BaseException:
+        cluster.look_anew()
+        raise
+    if any(isinstance(reply, STALE) for reply in replies):
+        cluster.look_anew()
+    return replies
 
 
 def _node(place: str) -> ClusterNode:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import hiredis
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -82,7 +82,7 @@ async def exchange(redis: Redis, commands: Sequence[Sequence[Word]]) -> list[Any
     Packed by hiredis and read from a connection of the pool: a third of what redis-py's pipeline takes, whose own
     asyncio connections pack in Python. Raises what redis-py raises where the connection fails.
     """
-    if isinstance(redis, RedisCluster):
+    if isinstance(redis, cluster.ClusterClient):
         return await cluster.exchange(redis, commands)
     pool = redis.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]

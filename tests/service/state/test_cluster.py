@@ -1,10 +1,8 @@
-"""A real Redis Cluster, three masters and a replica: slots move and a master is replaced in the middle of a log."""
+"""A real Redis Cluster, three masters and a replica: slots move, a master is replaced or dies in mid-log."""
 
 import asyncio
-import shutil
+import signal
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,85 +13,17 @@ from redis.crc import key_slot
 from models.errors import ConfigError, StateError
 from service.state import cluster, keys
 from service.state.connection import claim_schema, open_client, pipelined
-from service.state.embedded import EmbeddedRedis, bundled_server
 from tests.golden import blocks
+from tests.service.clusters import Nodes, started
 from tests.service.serving import Replica, blocks_bundle, running, stored, until
 from tests.service.state.test_slots import free_port
 
-SLOTS = 16_384
 SIZE = 20
-
-
-@dataclass
-class Nodes:
-    """Clients of three masters and of the first one's replica, in this order, and their ports."""
-
-    clients: list[Redis]
-    ports: list[int]
-
-    @property
-    def url(self) -> str:
-        """The cluster as Tocsin is told of it."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{port}" for port in self.ports[:2])
-
-    async def id_of(self, number: int) -> str:
-        """The id that a node has in the cluster."""
-        return str((await self.clients[number].execute_command("CLUSTER MYID")).decode())
-
-    async def owner(self, slot: int) -> int:
-        """Which master has a slot."""
-        for begin, end, (_, port, *_), *_ in await self.clients[0].execute_command("CLUSTER", "SLOTS"):
-            if begin <= slot <= end:
-                return self.ports.index(port)
-        raise AssertionError(f"nobody has slot {slot}")
-
-    async def move(self, slot: int, to: int) -> None:
-        """Move a slot and all its keys to another master, key by key, as resharding does."""
-        home = await self.owner(slot)
-        target, source = self.clients[to], self.clients[home]
-        await target.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", await self.id_of(home))
-        await source.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", await self.id_of(to))
-        while names := await source.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            await source.execute_command("MIGRATE", "127.0.0.1", self.ports[to], names[0], 0, 10_000)
-            await asyncio.sleep(0.02)  # lines come in meanwhile
-        for number in (to, home):
-            await self.clients[number].execute_command("CLUSTER", "SETSLOT", slot, "NODE", await self.id_of(to))
 
 
 @pytest.fixture
 async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
-    server = shutil.which("redis-server") or bundled_server()
-    async with AsyncExitStack() as stack:
-        clients, ports = [], []
-        for number in range(4):
-            port = free_port()
-            options = ["--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--appendonly", "no",
-                       "--cluster-node-timeout", "30000"]  # fmt: skip
-            folder = tmp_path / f"node{number}"
-            folder.mkdir()
-            own = stack.enter_context(EmbeddedRedis(folder, server=server, options=options))
-            clients.append(open_client(own.url))
-            stack.push_async_callback(clients[-1].aclose)
-            ports.append(port)
-        found = Nodes(clients, ports)
-        for number, client in enumerate(clients[:3]):
-            own_slots = range(number * SLOTS // 3, (number + 1) * SLOTS // 3)
-            await client.execute_command("CLUSTER", "ADDSLOTS", *own_slots)
-            await client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-        for port in ports[1:]:
-            await clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
-
-        async def met() -> bool:
-            told = [await client.execute_command("CLUSTER INFO") for client in clients]
-            return all(info["cluster_state"] == "ok" and info["cluster_known_nodes"] == "4" for info in told)
-
-        await until(met, "the nodes know each other")
-        await clients[3].execute_command("CLUSTER", "REPLICATE", await found.id_of(0))
-
-        async def follows() -> bool:
-            return (await clients[3].info("replication"))["master_link_status"] == "up"
-
-        await until(follows, "the replica follows its master")
+    async with started(tmp_path) as found:
         yield found
 
 
@@ -103,7 +33,7 @@ def bodies() -> list[dict[str, Any]]:
 
 
 async def send(replica: Replica, requests: Sequence[dict[str, Any]], first: int) -> list[list[Any]]:
-    """Verdicts of the requests, each sent again until it is answered."""
+    """Verdicts of the lines of requests, each sent again until it is answered."""
     found = []
     for number, body in enumerate(requests, first):
         while True:
@@ -112,9 +42,23 @@ async def send(replica: Replica, requests: Sequence[dict[str, Any]], first: int)
                 break
             assert response.status_code in (409, 503), response.text
             await asyncio.sleep(0.1)
-        verdicts = response.json()["verdicts"]
+        verdicts = [verdict for verdict in response.json()["verdicts"] if verdict["index"] is not None]
         found.append([(v["index"], v["session"], v["template"], v["anomalous"], v["score"]) for v in verdicts])
     return found
+
+
+async def same_ends(one: Replica, other: Replica) -> None:
+    """Wait until both have closed the same sessions, each once and with the same verdict: by a request, or between two,
+    whichever came first."""
+
+    async def same() -> bool:
+        found = [
+            sorted((end["session"], end["anomalous"], end["score"]) for end in await replica.ends("blocks"))
+            for replica in (one, other)
+        ]
+        return bool(found[0]) and found[0] == found[1]
+
+    await until(same, "both have closed the same sessions")
 
 
 async def test_verdicts_are_the_same_while_slots_move_and_a_master_is_replaced(
@@ -122,10 +66,12 @@ async def test_verdicts_are_the_same_while_slots_move_and_a_master_is_replaced(
 ) -> None:
     await redis.ping()
     requests = bodies()
-    async with running(redis_url, stored(tmp_path / "plain" / "bundles", blocks_bundle())) as replica:
-        expected = await send(replica, requests, 0)
     third = len(requests) // 3
-    async with running(nodes.url, stored(tmp_path / "spread" / "bundles", blocks_bundle())) as replica:
+    async with (
+        running(redis_url, stored(tmp_path / "plain" / "bundles", blocks_bundle())) as quiet,
+        running(nodes.url, stored(tmp_path / "spread" / "bundles", blocks_bundle())) as replica,
+    ):
+        expected = await send(quiet, requests, 0)
         assert (await replica.get("/readyz"))["ready"]
         found = await send(replica, requests[:third], 0)
         rest = asyncio.create_task(send(replica, requests[third : 2 * third], third))
@@ -135,16 +81,38 @@ async def test_verdicts_are_the_same_while_slots_move_and_a_master_is_replaced(
         found += await rest
         rest = asyncio.create_task(send(replica, requests[2 * third :], 2 * third))
         await nodes.clients[3].execute_command("CLUSTER", "FAILOVER")
-
-        async def leads() -> bool:
-            return (await nodes.clients[3].info("replication"))["role"] == "master"
-
-        await until(leads, "the replica leads")
+        await until(lambda: nodes.leads(3), "the replica leads")
         found += await rest
         assert found == expected
+        await same_ends(replica, quiet)
         masters = nodes.clients[1:]
         assert all([await client.dbsize() for client in masters])
         assert (await replica.metrics())["tocsin_redis_memory_bytes"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_verdicts_are_the_same_when_a_master_dies_or_falls_silent(
+    nodes: Nodes, redis: Redis, redis_url: str, tmp_path: Path, how: signal.Signals
+) -> None:
+    """It has a third of the sessions and the source's own keys; its replica has all that it acknowledged, and leads."""
+    await redis.ping()
+    assert await nodes.owner(key_slot(keys.clock("blocks").encode())) == 0
+    requests = bodies()
+    third = len(requests) // 3
+    async with (
+        running(redis_url, stored(tmp_path / "plain" / "bundles", blocks_bundle())) as quiet,
+        running(nodes.url, stored(tmp_path / "spread" / "bundles", blocks_bundle())) as replica,
+    ):
+        expected = await send(quiet, requests, 0)
+        found = await send(replica, requests[:third], 0)
+        rest = asyncio.create_task(send(replica, requests[third:], third))
+        await nodes.caught_up(0, 3)
+        await nodes.replaced(0, 3, how)
+        found += await rest
+        for number, (given, wanted) in enumerate(zip(found, expected, strict=True)):
+            assert given == wanted, f"request {number}"
+        await same_ends(replica, quiet)
 
 
 async def test_commands_of_one_round_trip_reach_their_nodes_and_a_refusal_costs_only_itself(nodes: Nodes) -> None:
@@ -156,6 +124,28 @@ async def test_commands_of_one_round_trip_reach_their_nodes_and_a_refusal_costs_
     with pytest.raises(StateError, match="WRONGTYPE"):
         await pipelined(redis, [["HGET", names[0], "a"], ["GET", names[1]]])
     await redis.aclose()
+
+
+async def test_who_only_ever_pipelines_finds_the_replica_that_leads(nodes: Nodes) -> None:
+    redis = open_client(nodes.url)
+    names = [keys.live(partition, "s") for partition in range(keys.PARTITIONS)]
+    calls = [["HSET", name, "a", number] for number, name in enumerate(names)]
+    try:
+        await pipelined(redis, calls)
+        await nodes.replaced(0, 3)
+        with pytest.raises(StateError):
+            await pipelined(redis, calls)
+
+        async def written() -> bool:
+            try:
+                await pipelined(redis, calls)
+            except StateError:
+                return False
+            return True
+
+        await until(written, "its commands reach the replica that leads")
+    finally:
+        await redis.aclose()
 
 
 async def test_a_cluster_that_is_away_is_an_error_and_not_a_wait() -> None:
