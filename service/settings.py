@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     require_durable: bool = Field(
         False, description="refuse `wait=false` (503) while Redis does not keep an append-only file with `always`"
     )
+    durable_replicas: int = Field(
+        0,
+        ge=0,
+        description="replicas of each Redis master that must have what `wait=false` accepts before its 202, and its "
+        "verdicts before it leaves the queue; 503 while they do not",
+    )
     durable_queue_lines: int = Field(
         2_000_000, ge=1, description="accepted lines that may wait in Redis per source before `wait=false` gets 429"
     )

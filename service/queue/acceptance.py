@@ -24,7 +24,7 @@ from service.pipeline.live import LiveSource
 from service.pipeline.request import IngestRequest
 from service.queue.division import Divided, divide
 from service.settings import Settings
-from service.state import queue
+from service.state import queue, replicas
 from service.state.durability import memory_problem, read_durability, write_through
 from service.state.embedded import redis_folder
 
@@ -77,6 +77,8 @@ class Acceptance:
         head = orjson.dumps({**told, "lines": {str(piece.partition): piece.lines for piece in pieces}})
         prior = await queue.arrive(self._redis, live.name, batch, head, divided.newest, arrival)
         await queue.add(self._redis, live.name, batch, pieces, prior=prior, newest=divided.newest, arrival=arrival)
+        partitions = [piece.partition for piece in pieces]
+        await replicas.confirm(self._redis, live.name, partitions, self._settings.durable_replicas)
         await queue.arrived(self._redis, live.name, batch, prior)
         self._count(live.name, divided)
         self._ring(live.name)

@@ -25,7 +25,7 @@ from service.pipeline.answer import Answer, Wanted
 from service.pipeline.request import IngestRequest
 from service.queue.content import Content, UnreadableEntry
 from service.queue.shares import Shares
-from service.state import dead, queue, results
+from service.state import dead, queue, replicas, results
 from service.state.leases import Fence, Fenced
 from service.state.queue import Entry, Run
 from service.state.results import Result
@@ -70,8 +70,10 @@ class Consumer:
         run_lines: int,
         results_bytes: int,
         tries: int,
+        copies: int,
     ) -> None:
-        """``run_lines`` are taken together at most; after ``tries`` in vain an entry goes to the dead."""
+        """``run_lines`` are taken together at most; after ``tries`` in vain an entry goes to the dead; ``copies`` of
+        a result must lie with Redis' replicas before its entries go."""
         self._source = source
         self._redis = redis
         self._submit = submit
@@ -81,6 +83,7 @@ class Consumer:
         self._run_lines = run_lines
         self._results_bytes = results_bytes
         self._tries = tries
+        self._copies = copies
         self._clock = clock
         self._name = uuid4().hex
         self._shares = Shares(redis, source, self._name)
@@ -229,9 +232,13 @@ class Consumer:
             for one in work
             for entry, content in zip(one.run.entries, one.contents, strict=True)
         ]
-        await results.keep(self._redis, self._source, kept, self._results_bytes)
+        await self._keep(kept)
         await queue.done(self._redis, self._source, [one.run for one in work])
         await self._settled([entry.batch_id for one in work for entry in one.run.entries])
+
+    async def _keep(self, kept: Sequence[Result]) -> None:
+        await results.keep(self._redis, self._source, kept, self._results_bytes)
+        await replicas.confirm(self._redis, self._source, (), self._copies)
 
     async def _fail(self, run: Run, error: Exception) -> None:
         """One try more; past the last one, where it is known which entry is to blame, that goes to the dead."""
@@ -251,8 +258,7 @@ class Consumer:
         head = await results.head(self._redis, self._source, entry.batch)
         pieces = 0 if head is None else len(orjson.loads(head)["lines"])
         body = zlib.compress(orjson.dumps({"failed": reason}), LEVEL)
-        kept = Result(entry.batch, entry.partition, pieces, body)
-        await results.keep(self._redis, self._source, [kept], self._results_bytes)
+        await self._keep([Result(entry.batch, entry.partition, pieces, body)])
         await dead.bury(self._redis, self._source, fence, entry, reason, self._clock())
 
 

@@ -88,6 +88,7 @@ class DurableQueue:
                 run_lines=self._settings.batch_lines,
                 results_bytes=self._settings.durable_results_bytes,
                 tries=self._settings.queue_tries,
+                copies=self._settings.durable_replicas,
             )
 
     async def stop(self, within_s: float) -> None:

@@ -82,9 +82,25 @@ async def exchange(cluster: ClusterClient, commands: Sequence[Sequence[Any]]) ->
     return await _executed(cluster, pipeline)
 
 
-async def _executed(cluster: ClusterClient, pipeline: ClusterPipeline) -> list[Any]:
+async def exchange_and_ask_each(
+    cluster: ClusterClient, commands: Sequence[Sequence[Any]], question: Sequence[Any]
+) -> list[Any]:
+    """``exchange`` of commands whose second word is their key, and then ``question`` of each node that had any, on the
+    same connection; the replies of the nodes come last, in no order. Nothing is sent on to another node."""
+    await cluster.initialize()
+    pipeline, nodes = cluster.pipeline(), dict[str, ClusterNode]()
+    for words in commands:
+        node = cluster.nodes_manager.get_node_from_slot(cluster.keyslot(words[1]))
+        nodes[node.name] = node
+        pipeline.execute_command(*words, target_nodes=node)
+    for node in nodes.values():
+        pipeline.execute_command(*question, target_nodes=node)
+    return await _executed(cluster, pipeline, allow_redirections=False)
+
+
+async def _executed(cluster: ClusterClient, pipeline: ClusterPipeline, *, allow_redirections: bool = True) -> list[Any]:
     try:
-        replies = list(await pipeline.execute(raise_on_error=False))
+        replies = list(await pipeline.execute(raise_on_error=False, allow_redirections=allow_redirections))
     except BaseException:
         cluster.look_anew()
         raise

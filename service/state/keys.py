@@ -69,6 +69,8 @@ LOGIN_TTL_S = 12 * 3600
 """After this long whoever looks at the page shows the API key again."""
 KAFKA_RUNS_TTL_S = 7 * 86_400
 """Of a partition that nothing came from for so long, what was under way is forgotten."""
+COPIED_TTL_S = 60
+"""A mark that replicas are waited for behind says nothing once they were."""
 TREE_LOCK_TTL_S = 10
 SWEEP_LEASE_TTL_S = 10
 NEW_TEMPLATES_TTL_S = 120
@@ -127,6 +129,11 @@ def appended(partition: int, source: str, batch_id: str) -> str:
 def queue(partition: int, source: str) -> str:
     """Stream: accepted lines that wait to be judged; without a TTL, as nothing accepted may be lost."""
     return _partition(partition, source, "queue")
+
+
+def copied_partition(partition: int, source: str) -> str:
+    """Mark behind all that was written in a partition, before replicas are waited for."""
+    return _partition(partition, source, "copied")
 
 
 def queue_state(partition: int, source: str) -> str:
@@ -327,6 +334,11 @@ def waiting_rules(source: str) -> str:
 def cases(source: str) -> str:
     """Hash: feedback id -> anomaly that must go on ringing, JSON."""
     return _source(source, "cases")
+
+
+def copied(source: str) -> str:
+    """Mark behind all that was written under the source's own keys, before replicas are waited for."""
+    return _source(source, "copied")
 
 
 def rules_version(source: str) -> str:
