@@ -95,8 +95,9 @@ async def overload(
             "offered": (tally.lines + tally.dropped) / (ended - began),
             "statuses": dict(tally.statuses), "refused_share": tally.statuses["429"] / max(1, requests),
             "server_errors": sum(count for what, count in tally.statuses.items() if what >= "500" and what.isdigit()),
-            "goodput": goodput, "goodput_share": goodput / capacity, "calm_p99_ms": calm_ms,
-            "refused_when_calm": after.statuses["429"], "recovered_s": max(0.0, max(slow, default=over) - over),
+            "errors": dict(tally.errors), "goodput": goodput, "goodput_share": goodput / capacity,
+            "calm_p99_ms": calm_ms, "refused_when_calm": after.statuses["429"],
+            "recovered_s": max(0.0, max(slow, default=over) - over),
         }  # fmt: skip
         for name, value in found.items():
             console.print(f"  {name}: {value}", highlight=False, soft_wrap=True)

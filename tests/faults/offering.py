@@ -20,6 +20,8 @@ from tests.faults.traffic import Lanes
 IN_FLIGHT = 400
 """Requests that the client has open at most."""
 CONNECTIONS = (2, 4, 8, 16, 32)
+SHOWN = 300
+"""Characters of an error."""
 STEP_S = 8.0
 WARM_S = 2.0
 BETTER = 1.05
@@ -35,6 +37,8 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     lines: int = 0
     dropped: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    """What the service said where it failed."""
 
     def rate(self, began: float, ended: float) -> float:
         """Lines a second that were answered between two times. What is answered after the last one does not count."""
@@ -143,6 +147,8 @@ class Sender:
                 tally.dropped += request.lines
                 return 0
             tally.statuses[str(response.status_code)] += 1
+            if response.status_code >= 500:
+                tally.errors[response.text[:SHOWN]] += 1
             if response.status_code != 200:
                 tally.dropped += request.lines
                 return 0
