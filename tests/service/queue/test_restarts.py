@@ -75,6 +75,42 @@ async def test_killed_consumers_lose_and_repeat_nothing(redis: Redis, redis_url:
         assert sum(depth.lines for depth in await queue.depths(redis, "blocks")) == 0
 
 
+@pytest.mark.slow
+async def test_the_partitions_of_a_killed_replica_are_shared_by_the_others(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    bundles = stored(tmp_path / "bundles", blocks_bundle())
+
+    def held(*replicas: Replica) -> list[int]:
+        return sorted(p for replica in replicas for p in replica.core.queue.held("blocks"))
+
+    async with (
+        running(redis_url, bundles, time.time) as one,
+        running(redis_url, bundles, time.time) as other,
+        httpx.AsyncClient(timeout=PROCESS_PATIENCE_S) as http,
+    ):
+        child = Child(redis_url, bundles)
+        try:
+            await child.ready(http)
+            await accept(one, "blocks", LINES[:SIZE])
+
+            async def three() -> bool:
+                owners = [await redis.get(keys.queue_lease(p, "blocks")) for p in range(keys.PARTITIONS)]
+                return None not in owners and len(set(owners)) == 3
+
+            await until(three, "each of three has a share", PROCESS_PATIENCE_S)
+        finally:
+            child.kill()
+        share = keys.PARTITIONS // 2
+        await until(
+            lambda: len(held(one)) == len(held(other)) == share and held(one, other) == [*range(keys.PARTITIONS)],
+            "the two that are left have half each, and nothing is without an owner",
+            PROCESS_PATIENCE_S,
+        )
+        for at in range(SIZE, 3 * SIZE, SIZE):
+            assert (await done(other, (await accept(one, "blocks", LINES[at : at + SIZE]))["batch"]))["failed"] == []
+
+
 async def test_a_killed_redis_has_on_disk_what_was_accepted(tmp_path: Path) -> None:
     own = EmbeddedRedis(tmp_path / "state")
     loop = asyncio.get_running_loop()
