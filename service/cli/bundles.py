@@ -35,6 +35,13 @@ Root = Annotated[str, typer.Option("--bundles", help="Folder or fsspec URL of bu
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print as JSON")]
+Reset = Annotated[
+    bool,
+    typer.Option(
+        "--reset-sessions",
+        help="Forget live sessions, open timeframes and rates: for another template tree or session rule",
+    ),
+]
 SourceName = Annotated[str, typer.Argument(help="Source, as the service knows it")]
 
 
@@ -68,9 +75,7 @@ def list_bundles(
 def activate(
     source: SourceName,
     version: Annotated[str, typer.Argument(help="Version that is to be live")],
-    reset_sessions: Annotated[
-        bool, typer.Option("--reset-sessions", help="Forget live sessions: for another template tree or session rule")
-    ] = False,
+    reset_sessions: Reset = False,
     url: Url = HERE,
     author: Author = None,
     json: Json = False,
@@ -83,9 +88,7 @@ def activate(
 @app.command("rollback")
 def rollback(
     source: SourceName,
-    reset_sessions: Annotated[
-        bool, typer.Option("--reset-sessions", help="Forget live sessions: for another template tree or session rule")
-    ] = False,
+    reset_sessions: Reset = False,
     url: Url = HERE,
     author: Author = None,
     json: Json = False,

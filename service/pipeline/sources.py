@@ -4,6 +4,7 @@ Owns which configuration and bundle version a source has. Does not process batch
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -21,12 +22,13 @@ from models.template.tree import TemplateTree
 from service.errors import Conflict, NotFound, UnknownSource
 from service.metrics import Metrics
 from service.pipeline import lineage
+from service.pipeline.afresh import begin_afresh
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.shadow import Shadows
 from service.pipeline.templates import Templates
 from service.pipeline.versions import versions_of
-from service.state import sources, trees, watermark
+from service.state import sources, trees
 from service.state.watermark import Began
 from service.state.windows import StoredSessions
 
@@ -193,7 +195,7 @@ class Sources:
             raise Conflict(f"version {version} has {what}; activate it with reset_sessions: true")
         async with live.lock:
             if reset_sessions:
-                await self._reset(bundle, same_tree)
+                await self._reset(bundle, same_tree, live)
             await self._point(name, version, by, instead_of)
             await self._templates.catch_up(live)
             await self._switch(live, version)
@@ -246,17 +248,21 @@ class Sources:
         if not reset_sessions and not same_tree:
             raise Conflict(f"version {bundle.version} has another template tree; activate it with reset_sessions: true")
         if reset_sessions:
-            await self._reset(bundle, same_tree)
+            await self._reset(bundle, same_tree, None)
         await self._point(name, bundle.version, by, instead_of)
         await self.get(name)
         self.problems.pop(name, None)
         return {"source": name, "live": bundle.version, "reset_sessions": reset_sessions}
 
-    async def _reset(self, bundle: Bundle, same_tree: bool) -> None:
-        """Forget live sessions and the clock, and the tree where the bundle brings another."""
+    async def _reset(self, bundle: Bundle, same_tree: bool, live: LiveSource | None) -> None:
+        """Forget what goes on under ``live``, and the tree where the bundle brings another."""
         name = bundle.source.name
-        await self._sessions.reset(name)
-        await watermark.reset(self._redis, name)
+        frames, rates = [await self._thread(bundle.frame_judge)], [bundle.rate_judge()]
+        if live is not None:
+            frames.append(live.frame_judge)
+            rates.append(live.rate_judge)
+            live.stored_to = -math.inf
+        await begin_afresh(self._redis, name, frames, rates)
         if not same_tree:
             await trees.replace(self._redis, name, orjson.loads(bundle.files[TEMPLATES]))
 
