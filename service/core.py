@@ -205,7 +205,8 @@ class Core:
                 return await self.queue.accept(live, request, wanted, self.clock(), None)
             return await worker.submit(request, wanted, self.clock())
         how = wanted + "backfill" * request.backfill + "later" * (not wait)
-        body_hash = hashlib.sha256(body + how.encode()).hexdigest()
+        body_hash = self._redaction.fingerprint(live.source, body + how.encode())
+        idempotency_key = self._redaction.kept_key(live.source, idempotency_key)
         match await answers.begin(self.redis, live.name, idempotency_key, body_hash):
             case answers.Done(stored):
                 status, _, kept = stored.partition(b" ")

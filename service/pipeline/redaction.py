@@ -4,6 +4,8 @@ Owns which texts of a request are redacted. Does not know what is looked for (``
 """
 
 import asyncio
+import hashlib
+import hmac
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -15,6 +17,8 @@ from models.source.redaction import Redactor
 from service.errors import Unavailable
 from service.pipeline.request import IngestRequest, LineError
 
+FINGERPRINT = b"request\x1f"
+"""Before what is hashed, so that no pseudonym is ever the hash of a request."""
 IN_LINE = 16
 """Lines that are redacted without a worker thread."""
 NO_KEY_RETRY_AFTER_S = 30
@@ -39,6 +43,18 @@ class Redaction:
         except ConfigError as error:
             return str(error)
         return None
+
+    def fingerprint(self, source: Source, content: bytes) -> str:
+        """What tells a request of a source from others, in hex. Redis keeps it and a line may be guessed from a plain
+        hash of it: a source that redacts has it keyed, as its pseudonyms are. Call ``of`` first."""
+        if not source.redact or self._key is None:
+            return hashlib.sha256(content).hexdigest()
+        return hmac.new(self._key, FINGERPRINT + content, hashlib.sha256).hexdigest()
+
+    def kept_key(self, source: Source, idempotency_key: str) -> str:
+        """An Idempotency-Key as Redis keeps it: clients make theirs of what they send, so where a source redacts it is
+        its fingerprint."""
+        return self.fingerprint(source, idempotency_key.encode()) if source.redact else idempotency_key
 
     async def of(self, source: Source, request: IngestRequest) -> IngestRequest:
         """The request without what its source redacts. Raises Unavailable where that needs a key that is not there: a

@@ -1,5 +1,6 @@
 """Nothing that a source redacts is in Redis, in the spool, in an answer or in the log after a run; sessions form."""
 
+import hashlib
 import logging
 import zlib
 from collections.abc import AsyncIterator
@@ -145,6 +146,32 @@ async def test_nothing_planted_is_kept_shown_or_logged(
     kept = await everything(redis)
     assert PLANTED[0].encode() in kept
     assert PLANTED[2].encode() in kept
+
+
+async def test_what_redis_keeps_of_a_request_is_keyed(replica: Replica, redis: Redis) -> None:
+    """Who reads Redis tries values against every hash that a client or the service makes of a body."""
+    body = orjson.dumps({"source": "quiet", "lines": lines(9001)})
+    plain = hashlib.sha256(body + b"all").hexdigest()
+    key = hashlib.sha256(body).hexdigest()
+    headers = {"content-type": "application/json", "idempotency-key": key}
+    first = await replica.http.post("/ingest", content=body, headers=headers)
+    assert first.status_code == 200
+    assert (await replica.http.post("/ingest", content=body, headers=headers)).content == first.content
+    other = body.replace(b"9001", b"9002")
+    assert (await replica.http.post("/ingest", content=other, headers=headers)).status_code == 422
+    names = [name.decode() async for name in redis.scan_iter()]
+    kept = [await redis.hget(name, "body") for name in names if ":answer:" in name]
+    assert len(kept) == 1
+    assert plain.encode() not in kept
+    assert not [name for name in names if plain in name or key in name]
+    mixed = b"\n".join(
+        line for name in ("quiet", "open")
+        for line in (b'{"create":{"_index":"%s"}}' % name.encode(), orjson.dumps({"message": lines(9003)[0]}))
+    ) + b"\n"  # fmt: skip
+    answer = await replica.http.post("/_bulk", content=mixed, headers={"content-type": "application/x-ndjson"})
+    assert answer.status_code == 200
+    digest = hashlib.sha256(mixed).hexdigest()
+    assert not [name async for name in redis.scan_iter() if b"s:quiet" in name and digest.encode() in name]
 
 
 async def test_sessions_of_redacted_ids_form_and_end(replica: Replica) -> None:
