@@ -3,8 +3,6 @@ does, and looks at status, media type and schema of what comes back.
 """
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,9 +19,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from service.api.app import ROUTERS
-from service.state.connection import open_client
 from tests.golden import blocks
-from tests.service.serving import Replica, blocks_bundle, running, shop_bundle, stored
+from tests.service.serving import Replica
 
 
 @schemathesis.serializer("application/x-ndjson", "application/x-protobuf", "application/vnd.elasticsearch+x-ndjson")
@@ -56,22 +53,11 @@ CALLS = sorted(f"{method.upper()} {path}" for path, methods in _document()["path
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[tuple[asyncio.Runner, Replica]]:
-    """A replica on a loop of its own, with incidents to ask for."""
-    bundles: Path = stored(tmp_path_factory.mktemp("contract") / "bundles", blocks_bundle(), shop_bundle())
-    with asyncio.Runner() as runner:
-        runner.run(_empty(redis_url))
-        service = running(redis_url, bundles)
-        replica = runner.run(service.__aenter__())
-        runner.run(replica.ingest("blocks", blocks.golden_log()))
-        yield runner, replica
-        runner.run(service.__aexit__(None, None, None))
-
-
-async def _empty(redis_url: str) -> None:
-    client = open_client(redis_url)
-    await client.flushall()
-    await client.aclose()
+def served(served: tuple[asyncio.Runner, Replica]) -> tuple[asyncio.Runner, Replica]:
+    """A replica with incidents to ask for."""
+    runner, replica = served
+    runner.run(replica.ingest("blocks", blocks.golden_log()))
+    return served
 
 
 @pytest.fixture(scope="module")

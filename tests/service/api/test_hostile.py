@@ -1,8 +1,6 @@
 """Whatever is posted, the service answers: never a 5xx, an answer for every line, and it goes on."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,9 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.state.connection import open_client
 from tests.golden import blocks
-from tests.service.serving import Replica, blocks_bundle, running, shop_bundle, stored
+from tests.service.serving import Replica
 
 GOLDEN = blocks.golden_log()
 FIELDS = ["label", "incident", "source", "session", "at", "note", "version", "reset_sessions", "header", "masks"]
@@ -44,24 +41,6 @@ record = st.one_of(
         },
     ),
 )
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, redis_url: str) -> Iterator[tuple[asyncio.Runner, Replica]]:
-    """A replica on a loop of its own, as examples of one test share it."""
-    bundles: Path = stored(tmp_path_factory.mktemp("hostile") / "bundles", blocks_bundle(), shop_bundle())
-    with asyncio.Runner() as runner:
-        runner.run(_empty(redis_url))
-        service = running(redis_url, bundles)
-        replica = runner.run(service.__aenter__())
-        yield runner, replica
-        runner.run(service.__aexit__(None, None, None))
-
-
-async def _empty(redis_url: str) -> None:
-    client = open_client(redis_url)
-    await client.flushall()
-    await client.aclose()
 
 
 def check_answered(response: httpx.Response, received: int) -> None:
