@@ -15,7 +15,7 @@ from service.state import cluster, keys
 from service.state.connection import claim_schema, open_client, pipelined
 from tests.golden import blocks
 from tests.service.clusters import Nodes, started
-from tests.service.serving import Replica, blocks_bundle, running, stored, until
+from tests.service.serving import PROCESS_PATIENCE_S, Replica, blocks_bundle, running, stored, until
 from tests.service.state.test_slots import free_port
 
 SIZE = 20
@@ -36,12 +36,13 @@ async def send(replica: Replica, requests: Sequence[dict[str, Any]], first: int)
     """Verdicts of the lines of requests, each sent again until it is answered."""
     found = []
     for number, body in enumerate(requests, first):
-        while True:
-            response = await replica.http.post("/ingest", json=body, headers={"Idempotency-Key": f"n{number}"})
-            if response.status_code in (200, 422):
-                break
-            assert response.status_code in (409, 503), response.text
-            await asyncio.sleep(0.1)
+        async with asyncio.timeout(PROCESS_PATIENCE_S):
+            while True:
+                response = await replica.http.post("/ingest", json=body, headers={"Idempotency-Key": f"n{number}"})
+                if response.status_code in (200, 422):
+                    break
+                assert response.status_code in (409, 503), response.text
+                await asyncio.sleep(0.1)
         verdicts = [verdict for verdict in response.json()["verdicts"] if verdict["index"] is not None]
         found.append([(v["index"], v["session"], v["template"], v["anomalous"], v["score"]) for v in verdicts])
     return found

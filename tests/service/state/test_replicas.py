@@ -14,7 +14,7 @@ from service.state.connection import open_client
 from tests.golden import blocks
 from tests.service import clusters
 from tests.service.clusters import Nodes
-from tests.service.serving import Replica, blocks_bundle, running, stored, until
+from tests.service.serving import PROCESS_PATIENCE_S, Replica, blocks_bundle, running, stored, until
 
 SIZE = 20
 DEAD = 0
@@ -30,17 +30,22 @@ async def nodes(tmp_path: Path) -> AsyncIterator[Nodes]:
 
 async def accepted(replica: Replica, number: int, lines: list[str]) -> str:
     """The name of a batch, sent again until it is accepted."""
-    while True:
+    named: list[str] = []
+
+    async def taken() -> bool:
         response = await replica.http.post(
             "/ingest",
             params={"wait": "false"},
             json={"source": "blocks", "lines": lines},
             headers={"Idempotency-Key": f"n{number}"},
         )
+        assert response.status_code in (202, 409, 503), response.text
         if response.status_code == 202:
-            return str(response.json()["batch"])
-        assert response.status_code in (409, 503), response.text
-        await asyncio.sleep(0.1)
+            named.append(str(response.json()["batch"]))
+        return bool(named)
+
+    await until(taken, f"batch {number} is accepted", PROCESS_PATIENCE_S)
+    return named[0]
 
 
 async def judged(replica: Replica, batch: str) -> list[int]:
@@ -55,7 +60,7 @@ async def judged(replica: Replica, batch: str) -> list[int]:
         told.update(response.json())
         return bool(told["state"] == "done")
 
-    await until(done, f"batch {batch} is judged")
+    await until(done, f"batch {batch} is judged", PROCESS_PATIENCE_S)
     assert not told["failed"]
     return sorted({one["index"] for one in [*told["verdicts"], *told["rejected"]]} - {None})
 
