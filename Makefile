@@ -18,7 +18,7 @@ ifneq ($(BESIDE),)
 export TOCSIN_DATASETS_DIR ?= $(abspath $(BESIDE))
 endif
 
-.PHONY: help venv demo test check audit lock sbom bench faults train-sample clean
+.PHONY: help venv demo test check audit lock sbom bench faults fuzz train-sample clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,7 @@ demo: $(SERVE_STAMP) ## serve the shipped bundle, replay the recorded sample, pr
 
 # What computes, or works within its own process and a Redis of its own, runs side by side, the longest file first; what
 # starts processes, browsers and servers, and waits for what comes of a signal, has the machine to itself.
-SIDE_BY_SIDE := tests/docs tests/training tests/models tests/architecture \
+SIDE_BY_SIDE := tests/docs tests/training tests/models tests/architecture tests/fuzz \
 	$(addprefix tests/service/,access api drift incidents intake notify pipeline spool state)
 OTHERS := tests/docker tests/faults $(filter-out $(SIDE_BY_SIDE),\
 	$(patsubst %/,%,$(sort $(wildcard tests/service/*/)))) $(sort $(wildcard tests/service/test_*.py))
@@ -72,6 +72,10 @@ bench: $(TEST_STAMP) ## measure speed and memory
 
 faults: $(TEST_STAMP) ## break processes, disks, networks and clocks under a replay, and compare (FAULTS_ARGS="redis_killed --later")
 	$(VENV)/bin/python -m tests.faults $(FAULTS_ARGS)
+
+fuzz: $(TEST_STAMP) ## let libFuzzer try what decodes what strangers send (FUZZ_ARGS="scanner --seconds 60")
+	$(PIP) install --editable ".[fuzz]"
+	$(VENV)/bin/python -m tests.fuzz $(FUZZ_ARGS)
 
 train-sample: $(TEST_STAMP) ## train the shipped bundle again from the recorded sample
 	$(VENV)/bin/python -m service train postgres --logs training/sample/postgres.log.gz \

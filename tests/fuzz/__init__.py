@@ -1,0 +1,1 @@
+"""Bytes from anywhere against everything that decodes them: ``python -m tests.fuzz``."""
