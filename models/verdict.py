@@ -98,10 +98,11 @@ def line_verdicts(
     state: State = "learning" if judgement is None else "scored"
     scores = [0.0] * len(rows) if judgement is None else judgement.score.tolist()
     rang = [False] * len(rows) if judgement is None else judgement.anomalous.tolist()
+    none: list[dict[str, Any]] = []  # of all: whoever has reasons puts a list of their own in its place
     verdicts: list[Verdict] = [
         {
             "index": i, "kind": "line", "session": session[row], "template_id": key, "template": texts[key][0],
-            "novel": texts[key][1], "anomalous": bad, "score": score, "state": state, "incident": None, "reasons": [],
+            "novel": texts[key][1], "anomalous": bad, "score": score, "state": state, "incident": None, "reasons": none,
         }
         for i, row, key, bad, score in zip(index, rows, keys, rang, scores, strict=True)
     ]  # fmt: skip

@@ -5,10 +5,12 @@ a retry under the same batch id repeats no effect. Each step is somebody else's;
 """
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from time import perf_counter
 from typing import ParamSpec, TypeVar
 
@@ -21,6 +23,7 @@ from models.record import Records
 from models.rules import Rules
 from models.sessions import NO_KEY, Int64, Rows
 from models.template.change import NO_TEMPLATE
+from models.verdict import Verdict
 from models.windows import build_windows
 from service.drift.watch import DriftWatch
 from service.incidents.causes import in_every_scope
@@ -234,16 +237,15 @@ class BatchProcess:
         for rejection in records.rejected:
             at, index = merged.request_of(rejection.index)
             errors[at].append(LineError(index, rejection.error))
-        if len(jobs) == 1:
-            verdicts = [judged.lines + judged.ends]
-        else:
-            verdicts = [[] for _ in jobs]
-            for verdict in judged.lines:
-                assert verdict["index"] is not None
-                at, verdict["index"] = merged.request_of(verdict["index"])
-                verdicts[at].append(verdict)
-            for verdict, owner in zip(judged.ends, owners, strict=True):
-                verdicts[owner].append(verdict)
+        # Verdicts are in line order, so each request's are a run of them.
+        starts = [bisect_left(judged.lines, offset, key=_place) for offset in merged.offsets[1:]]
+        verdicts = [judged.lines[a:b] for a, b in pairwise([0, *starts, len(judged.lines)])]
+        for offset, own in zip(merged.offsets, verdicts, strict=True):
+            if offset:
+                for verdict in own:
+                    verdict["index"] = _place(verdict) - offset
+        for verdict, owner in zip(judged.ends, owners, strict=True):
+            verdicts[owner].append(verdict)
         return [
             encode(live.name, job.request.received, sorted(error, key=lambda e: e.index), own, versions, job.wanted)
             for job, error, own in zip(jobs, errors, verdicts, strict=True)
@@ -277,3 +279,10 @@ class BatchProcess:
 
     async def _thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))
+
+
+def _place(verdict: Verdict) -> int:
+    """Place of a line's verdict in its batch or request."""
+    place = verdict["index"]
+    assert place is not None
+    return place
