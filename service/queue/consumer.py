@@ -8,7 +8,6 @@ run that fails. Does not know how a batch is processed, nor which partitions are
 import asyncio
 import contextlib
 import logging
-import zlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -26,6 +25,7 @@ from service.pipeline.request import IngestRequest
 from service.queue.content import Content, UnreadableEntry
 from service.queue.shares import Shares
 from service.state import dead, queue, replicas, results
+from service.state.compression import pack
 from service.state.leases import Fence, Fenced
 from service.state.queue import Entry, Run
 from service.state.results import Result
@@ -39,7 +39,6 @@ LOOK_EVERY_S = 5.0
 PAUSE_S = 0.5
 """While Redis is away, and between a failed run and its next try, where it doubles."""
 LONGEST_PAUSE_S = 5.0
-LEVEL = 1
 
 Submit = Callable[[Sequence[tuple[IngestRequest, Wanted]]], Awaitable[list[Answer]]]
 """Has a run judged as one batch."""
@@ -228,7 +227,7 @@ class Consumer:
         """Keep what runs came to, and only then let them go."""
         given = iter(answers)
         kept = [
-            Result(entry.batch, entry.partition, content.pieces, zlib.compress(next(given).body, LEVEL))
+            Result(entry.batch, entry.partition, content.pieces, pack(next(given).body))
             for one in work
             for entry, content in zip(one.run.entries, one.contents, strict=True)
         ]
@@ -257,7 +256,7 @@ class Consumer:
     async def _bury(self, entry: Entry, fence: Fence, reason: str) -> None:
         head = await results.head(self._redis, self._source, entry.batch)
         pieces = 0 if head is None else len(orjson.loads(head)["lines"])
-        body = zlib.compress(orjson.dumps({"failed": reason}), LEVEL)
+        body = pack(orjson.dumps({"failed": reason}))
         await self._keep([Result(entry.batch, entry.partition, pieces, body)])
         await dead.bury(self._redis, self._source, fence, entry, reason, self._clock())
 

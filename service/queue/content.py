@@ -8,16 +8,22 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from models.errors import TocsinError
+from models.errors import StateError, TocsinError
 from models.parser import End
 from service.pipeline.answer import Wanted
 from service.pipeline.request import IngestRequest, Queued
+from service.state.compression import pack, unpack
 from service.state.leases import Fence
 from service.state.queue import Entry
 
 FORM = 1
-LEVEL = 1
-"""Log lines shrink to a fifth at the quickest level."""
+_ZLIB = b"x"
+
+
+def plain(data: bytes) -> bytes:
+    """What an entry or a result says; those that an earlier version packed with zlib are still read. Raises StateError
+    or zlib.error where it is neither."""
+    return zlib.decompress(data) if data.startswith(_ZLIB) else unpack(data)
 
 
 class UnreadableEntry(TocsinError):
@@ -53,13 +59,13 @@ class Content:
             FORM, self.received, self.pieces, self.wanted, self.backfill, self.lines, self.index, self.sessions,
             self.times, ends, self.secondary,
         ]  # fmt: skip
-        return zlib.compress(orjson.dumps(columns), LEVEL)
+        return pack(orjson.dumps(columns))
 
     @classmethod
     def decode(cls, data: bytes) -> "Content":
         """Read back ``encode``. Raises UnreadableEntry for what another version wrote."""
         try:
-            form, *columns = orjson.loads(zlib.decompress(data))
+            form, *columns = orjson.loads(plain(data))
             if form != FORM:
                 raise UnreadableEntry(f"an entry of the durable queue has form {form}; this version reads {FORM}")
             received, pieces, wanted, backfill, lines, index, sessions, times, ends, secondary = columns
@@ -67,7 +73,7 @@ class Content:
                 received, pieces, wanted, backfill, lines, index, sessions, times,
                 [End(place, session) for place, session in ends], secondary,
             )  # fmt: skip
-        except (zlib.error, orjson.JSONDecodeError, TypeError, ValueError) as error:
+        except (zlib.error, StateError, orjson.JSONDecodeError, TypeError, ValueError) as error:
             raise UnreadableEntry(f"an entry of the durable queue cannot be read: {error}") from error
 
     def request(self, source: str, entry: Entry, fence: Fence, run: str) -> IngestRequest:

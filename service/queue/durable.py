@@ -5,7 +5,6 @@ process stops.
 """
 
 import asyncio
-import zlib
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -24,6 +23,7 @@ from service.pipeline.request import IngestRequest
 from service.queue import inspection
 from service.queue.acceptance import Acceptance
 from service.queue.consumer import Consumer
+from service.queue.content import plain
 from service.settings import Settings
 from service.state import keys, results
 from service.state.connection import Word, pipelined
@@ -130,7 +130,7 @@ class DurableQueue:
             }
         if None in found.results.values():
             raise Gone(f"verdicts of batch {name!r} are not kept any more (TOCSIN_DURABLE_RESULTS_BYTES)")
-        bodies = {p: orjson.loads(zlib.decompress(body)) for p, body in sorted(found.results.items()) if body}
+        bodies = {p: orjson.loads(plain(body)) for p, body in sorted(found.results.items()) if body}
         failed = [{"lines": lines[str(p)], "reason": body["failed"]} for p, body in bodies.items() if "failed" in body]
         rejected = [*head["rejected"], *(line for body in bodies.values() for line in body.get("rejected", ()))]
         verdicts = [verdict for body in bodies.values() for verdict in body.get("verdicts", ())]

@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import zlib
 from collections.abc import AsyncIterator
 from functools import cache
 from pathlib import Path
@@ -112,11 +111,7 @@ async def everything(redis: Redis) -> bytes:
 def leaves(value: Any) -> list[bytes]:
     """All bytes in a value of Redis, unpacked where they are packed."""
     if isinstance(value, bytes):
-        plain = unpack(value)
-        try:
-            return [plain, zlib.decompress(plain)]
-        except zlib.error:
-            return [plain]
+        return [unpack(value)]
     if isinstance(value, dict):
         value = [*value.items()]
     return [leaf for part in value for leaf in leaves(part)] if isinstance(value, list | set | tuple) else []
