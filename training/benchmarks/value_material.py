@@ -1,4 +1,4 @@
-"""Sessions whose numbers are judged: made-up series and the recorded sample; and their numbers as a detector reads them.
+"""Sessions whose numbers are judged (made-up series, and the recorded sample), and how a detector reads the numbers.
 
 Owns where they come from. Does not know faults, nor who judges.
 """
