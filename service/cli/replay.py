@@ -46,6 +46,9 @@ def replay(
         bool,
         typer.Option(help="Then wait until the service has closed all sessions: idle_s and twice lateness_s at most"),
     ] = False,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Send with wait=false, and ask for the verdicts afterwards")
+    ] = False,
     compress: Annotated[bool, typer.Option("--gzip", help="Send gzip bodies")] = False,
     backfill: Annotated[
         bool, typer.Option("--backfill", help="It is history: incidents are stored, and nobody is told")
@@ -59,7 +62,8 @@ def replay(
     """Stream a log into a running service in file order; report throughput, latency, verdicts and what was caught.
 
     A session counts as caught if any verdict of it is anomalous. Sessions are as streamed: they close when the service
-    closes them. Retried requests are judged once.
+    closes them. Retried requests are judged once. With --no-wait latencies are those of acceptance, and lines per
+    second those of judging.
 
     Exit code: 0 done, 1 the service failed or cannot be reached, 2 wrong usage.
     """
@@ -82,6 +86,7 @@ def replay(
             connections=connections,
             compress=compress,
             backfill=backfill,
+            wait=not no_wait,
             limits=Limits(retry_s=retry),
             headers=brought,
             tls=own.tls(),
@@ -136,6 +141,8 @@ def show(report: Report, console: Console) -> None:
         f"{len(tally.rang):,} sessions rang, {len(tally.incidents):,} incidents; "
         f"model version {', '.join(sorted(tally.versions)) or 'none (learning)'}",
     )
+    if tally.failed:
+        say(console, f"{tally.failed:,} lines could not be judged: {'; '.join(sorted(tally.failures))}")
     if replayed.live:
         say(console, f"{replayed.live:,} sessions are still open: judged by their lines so far")
     if tally.rejected:

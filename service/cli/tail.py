@@ -53,13 +53,17 @@ def tail(
     api_key_file: Annotated[
         Path | None, typer.Option(help="File that holds the API key [default: TOCSIN_API_KEY, TOCSIN_API_KEY_FILE]")
     ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Send with wait=false: lines count as sent once they are in its queue")
+    ] = False,
     compress: Annotated[bool, typer.Option("--gzip", help="Send gzip bodies")] = False,
     json: Annotated[bool, typer.Option("--json", help="At the end print what was sent as JSON")] = False,
 ) -> None:
     """Follow log files and send their lines to a running service. Rotation by renaming and by copying is followed.
 
-    Each place is kept once the service has judged the lines up to it, and a batch that is tried again within 15
-    minutes is judged once, also after a crash. One command at a time follows a file.
+    Each place is kept once the service has judged the lines up to it, or with --no-wait has them in its durable queue,
+    and a batch that is tried again within 15 minutes is judged once, also after a crash. One command at a time follows
+    a file.
 
     Exit code: 0 done or stopped (SIGTERM, Ctrl-C), 1 the service refuses or a file cannot be followed, 2 wrong usage.
     """
@@ -89,6 +93,7 @@ def tail(
                 uuid4().hex,
                 compress=compress,
                 wanted="none",
+                wait=not no_wait,
                 limits=Limits(retry_s=patience_s),
                 sleep=backoff,
                 headers=brought,

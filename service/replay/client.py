@@ -26,6 +26,8 @@ TRY_AGAIN = frozenset({429, 502, 503, 504})
 """502 and 504 come from proxies. A 409 is tried again where it says when: the same batch is still under way."""
 PAUSE_S = 1.0
 """Between attempts where the answer does not say how long."""
+JUDGED_EVERY_S = 0.2
+"""How often a batch that was accepted for later is asked for."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
 SHOWN = 300
 """Characters of an error that is passed on."""
@@ -61,7 +63,8 @@ class ServiceClient:
     """Talks to one service, with connections kept open. Use as an async context manager.
 
     ``run_id`` makes Idempotency-Keys its own: two runs with the same id and content are one. ``sleep`` waits between
-    attempts. ``headers`` and ``tls`` say who asks.
+    attempts. ``headers`` and ``tls`` say who asks. Without ``wait`` a batch is answered once it is safe in the durable
+    queue (``batch`` in the answer), and ``judged`` says what became of it.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class ServiceClient:
         compress: bool = False,
         backfill: bool = False,
         wanted: Wanted = "all",
+        wait: bool = True,
         limits: Limits | None = None,
         sleep: Sleep = asyncio.sleep,
         headers: Mapping[str, str] | None = None,
@@ -83,6 +87,7 @@ class ServiceClient:
         self._compress = compress
         self._mode = "backfill" if backfill else "live"
         self._wanted = wanted
+        self._wait = wait
         self._limits = limits or Limits()
         self._sleep = sleep
         self._sent = 0
@@ -130,15 +135,28 @@ class ServiceClient:
             # Without the time, as a retry must send the same bytes.
             body = gzip.compress(body, compresslevel=1, mtime=0)
             headers["content-encoding"] = "gzip"
+        params = {"verdicts": self._wanted, "mode": self._mode, "wait": str(self._wait).lower()}
         response, latency_s, retries = await self._answered(
-            self._http.build_request(
-                "POST", "/ingest", params={"verdicts": self._wanted, "mode": self._mode}, content=body, headers=headers
-            )
+            self._http.build_request("POST", "/ingest", params=params, content=body, headers=headers)
         )
         answer = _decoded(response)
-        if response.status_code not in (200, 422) or "rejected" not in answer:
+        if response.status_code not in (200 if self._wait else 202, 422) or "rejected" not in answer:
             raise ReplayError(_refusal(response, answer))
         return Reply(answer, latency_s, retries)
+
+    async def judged(self, batch: str) -> dict[str, Any]:
+        """What became of a batch that was accepted for later, once it is judged; waits for as long as that takes.
+        Raises ReplayError where the service does not know it, or not any more."""
+        params = {"batch": batch, "limit": str(PAGE)}
+        answer = await self._get("/verdicts", params, "state")
+        while answer["state"] != "done":
+            await self._sleep(JUDGED_EVERY_S)
+            answer = await self._get("/verdicts", params, "state")
+        page = answer
+        while page["next"] is not None:
+            page = await self._get("/verdicts", {**params, "since": str(page["next"])}, "state")
+            answer["verdicts"] += page["verdicts"]
+        return answer
 
     async def newest_end(self, source: str) -> str:
         """A place in the verdicts of ended sessions such that only later ones follow it.

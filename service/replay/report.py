@@ -92,6 +92,7 @@ class Report:
             "versions": sorted(tally.versions),
             "lines": tally.lines,
             "rejected": tally.rejected,
+            "failed": tally.failed,
             "rejections": [{"line": line, "error": error} for line, error in tally.rejections],
             "seconds": self.replayed.seconds,
             "lines_per_s": self.lines_per_s,

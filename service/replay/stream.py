@@ -4,6 +4,7 @@ Owns pace, order and when it is over. Figures are ``report``'s.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import perf_counter
@@ -15,6 +16,8 @@ from training.corpus import Progress
 
 COLLECT_AFTER = 20_000
 """Ended sessions after which their verdicts are fetched: the service keeps the newest 100,000 of a source."""
+AHEAD = 64
+"""Batches that may wait to be judged where nobody waits for each: what became of them is kept for a while only."""
 SETTLE_EVERY_S = 0.5
 SETTLE_SPARE_S = 15.0
 """Beyond the silence that closes a session: sweeps come every second, clocks differ."""
@@ -43,25 +46,42 @@ async def stream(
 ) -> Replayed:
     """Send ``rounds`` in order, at most ``rate`` lines a second (None: as fast as they are answered).
 
-    ``settle`` waits until the service has closed all sessions of the source. Raises ReplayError.
+    What the service accepts for later is asked for while more is sent, ``AHEAD`` batches behind at most. ``settle``
+    waits until the service has closed all sessions of the source. Raises ReplayError.
     """
     tally = Tally()
     place = await client.newest_end(source)
-    collected = 0
+    collected = sent = 0
+    later: deque[tuple[str, Batch]] = deque()
+
+    async def collect(left: int) -> None:
+        while len(later) > left:
+            name, batch = later.popleft()
+            tally.add_answer(await client.judged(name), batch.items, batch.lines)
+
     began = perf_counter()
     for batches in rounds:
         if rate is not None:
-            await sleep(max(0.0, began + tally.lines / rate - perf_counter()))
+            await sleep(max(0.0, began + sent / rate - perf_counter()))
         replies = await asyncio.gather(*(client.ingest(batch.body) for batch in batches))
         for batch, reply in zip(batches, replies, strict=True):
-            tally.add_answer(reply.body, batch.items, batch.lines)
+            if reply.body.get("batch"):
+                later.append((reply.body["batch"], batch))
+            else:
+                tally.add_answer({"verdicts": [], **reply.body}, batch.items, batch.lines)
             tally.latencies_s.append(reply.latency_s)
             tally.retries += reply.retries
-        progress(tally.lines, line_count)
+            sent += batch.lines
+        await collect(AHEAD)
+        progress(sent, line_count)
         if tally.ends_in_answers - collected >= COLLECT_AFTER:
             collected = tally.ends_in_answers
             found, place = await client.ends(source, place)
             tally.add_ends(found)
+    if later:
+        await collect(0)
+        version = (await client.source(source))["version"]
+        tally.versions |= {str(version)} if version is not None else set()
     seconds = perf_counter() - began
     live = await _settled(client, source, sleep) if settle else await _live(client, source)
     found, _ = await client.ends(source, place)

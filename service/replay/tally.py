@@ -20,6 +20,9 @@ class Tally:
     lines: int = 0
     rejected: int = 0
     rejections: list[tuple[int, str]] = field(default_factory=list)
+    failed: int = 0
+    """Lines that were accepted for later and could not be judged."""
+    failures: set[str] = field(default_factory=set)
     states: Counter[str] = field(default_factory=Counter)
     line_verdicts: int = 0
     anomalous_lines: int = 0
@@ -41,7 +44,10 @@ class Tally:
         self.rejected += len(answer["rejected"])
         for rejection in answer["rejected"][: SHOWN_REJECTIONS - len(self.rejections)]:
             self.rejections.append((items[rejection["index"]] + 1, str(rejection["error"])))
-        version = answer["versions"].get("bundle")
+        for failure in answer.get("failed", ()):
+            self.failed += failure["lines"]
+            self.failures.add(str(failure["reason"]))
+        version = answer.get("versions", {}).get("bundle")
         if version is not None:
             self.versions.add(str(version))
         for verdict in answer["verdicts"]:

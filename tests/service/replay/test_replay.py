@@ -68,6 +68,7 @@ def replay(url: str, source: str, log: Path, *options: str) -> dict[str, Any]:
         ("two", ["--batch", "2", "--connections", "2"]),
         ("three", ["--batch", "3", "--end-markers", "--gzip"]),
         ("four", ["--batch", "2", "--end-markers", "--connections", "2"]),
+        ("five", ["--batch", "2", "--end-markers", "--connections", "2", "--no-wait"]),
     ],
 )
 def test_every_line_comes_back_with_its_verdict(service: str, tmp_path: Path, source: str, options: list[str]) -> None:

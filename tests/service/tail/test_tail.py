@@ -110,6 +110,25 @@ async def test_a_log_is_followed_over_rotation_and_restart(replica: Replica, tmp
     assert await session_events(replica, "blocks", "blk_1") == 2530
 
 
+async def test_without_waiting_lines_count_as_sent_once_they_are_accepted(replica: Replica, tmp_path: Path) -> None:
+    log, state = tmp_path / "blocks.log", tmp_path / "places.json"
+    append(log, *lines(0, 1500))
+    async with listening(replica) as url:
+        how = (log, "--source", "blocks", "--url", url, "--state", state, "--no-wait", "--once", "--json")
+        async with replica.core.sources.live["blocks"].lock, tailing(*how) as tail:
+            # Nothing can be judged meanwhile.
+            code, out, err = await tail.ended()
+        assert (code, orjson.loads(out)["lines"]) == (0, 1500), err
+        await until_lines(replica, 1500)
+        async with tailing(*how) as tail:
+            assert orjson.loads((await tail.ended())[1])["lines"] == 0
+    await until(lambda: counted(replica, 1500), "all are in their session", PATIENCE_S)
+
+
+async def counted(replica: Replica, number: int) -> bool:
+    return await session_events(replica, "blocks", "blk_1") == number
+
+
 async def test_killed_while_it_sends_it_sends_the_same_again_and_it_counts_once(
     replica: Replica, tmp_path: Path
 ) -> None:
