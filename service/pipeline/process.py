@@ -8,7 +8,6 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from time import perf_counter
@@ -18,7 +17,7 @@ import numpy as np
 from redis.asyncio import Redis
 
 from models.judging import Judged, judge_batch
-from models.parser import Events, Parser
+from models.parser import Events
 from models.record import Records
 from models.rules import Rules
 from models.sessions import NO_KEY, Int64, Rows
@@ -40,7 +39,7 @@ from service.pipeline.request import LineError
 from service.pipeline.seen import Seen, Watch, nobody, observed
 from service.pipeline.templates import Templates
 from service.pipeline.waiting import WaitingBatch
-from service.pipeline.worker import Ahead, Job
+from service.pipeline.worker import Job
 from service.state import watermark
 from service.state.watermark import Began
 from service.state.windows import Appended, StoredSessions
@@ -53,16 +52,6 @@ AT_A_TIME = 8
 
 Follow = Callable[[LiveSource, Began], Awaitable[None]]
 """Brings a source's replica to the versions that a batch was told to use."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A batch of ``jobs`` and its ``records``, which ``parser`` is reading or has read."""
-
-    jobs: list[Job]
-    parser: Parser
-    batch: Batch
-    records: "asyncio.Task[Records]"
 
 
 class BatchProcess:
@@ -98,38 +87,18 @@ class BatchProcess:
         self._follow = follow
         self._metrics = metrics
         self._executor = executor
-        self._next: _Read | None = None
 
-    async def run(self, jobs: list[Job], ahead: Ahead = list) -> list[Answer]:
-        """Answers of the jobs of one batch, in order. Raises StateError where Redis is away: then none is answered.
-
-        The jobs that ``ahead`` takes must be those of the next call: their lines are read meanwhile.
-        """
-        async with self.live.lock:
-            read, self._next = self._next, None
-            if read is not None and read.jobs is jobs and read.parser is self.live.parser:
-                return await self._run(read.batch, await read.records, ahead)
-            batch = self._batch_of(jobs)
-            return await self._run(batch, await self._split(batch), ahead)
-
-    def _batch_of(self, jobs: list[Job]) -> Batch:
+    async def run(self, jobs: list[Job]) -> list[Answer]:
+        """Answers of the jobs of one batch, in order. Raises StateError where Redis is away: then none is answered."""
         kind = WaitingBatch if jobs[0].request.queued is None else QueuedBatch
-        return kind.of(jobs, self.live.source)
+        async with self.live.lock:
+            return await self._run(kind.of(jobs, self.live.source))
 
-    async def _split(self, batch: Batch) -> Records:
-        at_once = len(batch.merged.lines) <= AT_ONCE
-        return await self._stage("split", at_once, batch.split, self.live.parser)
-
-    def _read_ahead(self, jobs: list[Job]) -> None:
-        """Read the next batch while Redis, on a core of its own, has its turn with this one."""
-        if jobs:
-            batch = self._batch_of(jobs)
-            self._next = _Read(jobs, self.live.parser, batch, asyncio.create_task(self._split(batch)))
-
-    async def _run(self, batch: Batch, records: Records, ahead: Ahead) -> list[Answer]:
+    async def _run(self, batch: Batch) -> list[Answer]:
         live, merged, now = self.live, batch.merged, batch.jobs[-1].arrival
         self._metrics.batch_lines.labels(live.name).observe(len(merged.lines))
         at_once = len(merged.lines) <= AT_ONCE
+        records = await self._stage("split", at_once, batch.split, live.parser)
         newest = float(records.time.max()) if len(records) else -np.inf
         stored_to = live.stored_to
         began = await watermark.begin(
@@ -147,7 +116,6 @@ class BatchProcess:
             notes = await self._stage("notes", at_once, live.judge.notes, records, events, live.tokens_of)
         marks = batch.marks(events, began.prior_max, live.settings.lateness_s)
         rows = Rows(events.session, events.key, events.time, marks, events.ends, notes)
-        self._read_ahead(ahead())
         appended, owners = await self._append(batch, events, rows)
         await self._count_times(batch, records, ids, began.prior_max)
         # Encoded together, before it is known whether the report is stored: without that nothing is sent.

@@ -12,14 +12,8 @@ from service.errors import QueueFull, Unavailable
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.request import IngestRequest
 
-Ahead = Callable[[], list["Job"]]
-"""Takes the batch that is processed next out of what waits by now; no jobs where that is so little that more may yet
-join it."""
-Process = Callable[[list["Job"], Ahead], Awaitable[list[Answer]]]
-"""Answers of the jobs of one batch, in order. While Redis has its turn the next batch may be asked for, once."""
-
-AHEAD_LINES = 256
-"""Lines from which on a batch is taken ahead: of fewer, joining saves more than reading them early does."""
+Process = Callable[[list["Job"]], Awaitable[list[Answer]]]
+"""Answers of the jobs of one batch, in order."""
 
 BUSY_RETRY_AFTER_S = 1
 
@@ -43,7 +37,6 @@ class Worker:
         self._queue_lines = queue_lines
         self._on_queue = on_queue
         self._waiting: deque[Job] = deque()
-        self._ahead: list[Job] = []
         self._lines = 0
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -82,10 +75,9 @@ class Worker:
     def cancel(self) -> None:
         """Give up what waits: those callers get Unavailable."""
         self._task.cancel()
-        self._fail(
-            [*self._ahead, *self._waiting], Unavailable("Tocsin stopped before this was processed; try again", 1)
-        )
-        self._ahead = []
+        for job in self._waiting:
+            if not job.answer.done():
+                job.answer.set_exception(Unavailable("Tocsin stopped before this was processed; try again", 1))
         self._waiting.clear()
 
     def _wait_in_line(self, request: IngestRequest, wanted: Wanted, arrival: float) -> Job:
@@ -97,15 +89,15 @@ class Worker:
 
     async def _run(self) -> None:
         while True:
-            if not self._waiting and not self._ahead:
+            if not self._waiting:
                 if self._stopping:
                     return
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            batch, self._ahead = self._ahead or self._take(), []
+            batch = self._take()
             try:
-                answers = await self._process(batch, self._take_ahead)
+                answers = await self._process(batch)
             except asyncio.CancelledError:
                 self._fail(batch, Unavailable("Tocsin stopped in the middle of this batch; try again", 1))
                 raise
@@ -115,11 +107,6 @@ class Worker:
             for job, answer in zip(batch, answers, strict=True):
                 if not job.answer.done():
                     job.answer.set_result(answer)
-
-    def _take_ahead(self) -> list[Job]:
-        if self._lines >= AHEAD_LINES and not self._ahead:
-            self._ahead = self._take()
-        return self._ahead
 
     def _take(self) -> list[Job]:
         """The next batch: one request with a batch id, a run out of the durable queue, or as many without as fit;
@@ -150,7 +137,7 @@ class Worker:
         self._on_queue(self._lines)
 
     @staticmethod
-    def _fail(batch: Sequence[Job], error: Exception) -> None:
+    def _fail(batch: list[Job], error: Exception) -> None:
         for job in batch:
             if not job.answer.done():
                 job.answer.set_exception(error)

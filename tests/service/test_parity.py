@@ -3,21 +3,18 @@
 Templates are compared by their final text: a template that widens later reads wider in every verdict of its id.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
 from models.bundle import Bundle
 from models.parser import End
 from models.verdict import Verdict
-from service.pipeline import worker
 from tests.golden import blocks
 from tests.service.serving import (
     NOW,
@@ -80,17 +77,13 @@ class Sender:
 
     async def post(self, replica: Replica, body: dict[str, Any], size: int, headers: dict[str, str]) -> bytes:
         response = await replica.http.post("/ingest", json=body, headers=headers)
-        self.heard(response, size)
-        return response.content
-
-    def heard(self, response: httpx.Response, size: int) -> None:
-        """Gather what was said of the next ``size`` lines."""
         answer = response.json()
         # A batch of one bad line is all bad, which is 422; its error is in the answer all the same.
         assert response.status_code == (422 if len(answer["rejected"]) == size else 200), response.text
         self._said += [(verdict, self._offset) for verdict in answer["verdicts"] if verdict["index"] is not None]
         self._play.rejected += [error["index"] + self._offset for error in answer["rejected"]]
         self._offset += size
+        return response.content
 
     async def finish(self, replica: Replica) -> Play:
         """Close what is due, and read session ends and final template texts."""
@@ -151,27 +144,6 @@ async def test_any_cut_into_requests_gives_the_offline_verdicts(redis_url: str, 
         found = await sender.finish(replica)
     assert_same(found, offline(blocks_bundle(), lines))
     assert found.rejected == [rejection.index for rejection in Stream(blocks_bundle()).feed(lines, NOW).rejected]
-
-
-@pytest.mark.usefixtures("redis")
-async def test_batches_that_are_read_ahead_give_the_offline_verdicts(
-    redis_url: str, blocks_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Requests that wait together, of which more than two batches come."""
-    monkeypatch.setattr(worker, "AHEAD_LINES", 1)
-    lines = blocks.golden_log()
-    first, *others = batches_of(blocks.source(), lines, 7)
-    async with running(redis_url, blocks_dir, batch_lines=10) as replica:
-        sender = Sender("blocks")
-        await sender.send(replica, first)
-        bodies = [{"source": "blocks", "lines": list(batch)} for batch in others]
-        waiting = [asyncio.create_task(replica.http.post("/ingest", json=body)) for body in bodies]
-        for batch, response in zip(others, await asyncio.gather(*waiting), strict=True):
-            sender.heard(response, len(batch))
-        found = await sender.finish(replica)
-        numbers = await replica.metrics()
-    assert numbers['tocsin_batch_lines_count{source="blocks"}'] > 2
-    assert_same(found, offline(blocks_bundle(), lines))
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
