@@ -1,13 +1,15 @@
 """HTTP end to end beside the yardstick: client, service and Redis on the same two cores, every verdict sent back.
 
 Each turn starts a service of its own on an empty Redis, so every turn has the same sessions to open and nothing cached.
-With several connections the lines of a session stay on one of them, as ``tocsin replay --connections`` does; requests
-that meet in the service become one batch there.
+With several connections the lines of a session stay on one of them, as ``tocsin replay --connections`` does, and none
+runs ahead of the others in the log's time; requests that meet in the service become one batch there.
 """
 
 import contextlib
 import shutil
+import sys
 import tempfile
+import threading
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -89,19 +91,42 @@ def send(service: Service, requests: Sequence[Sequence[Sequence[str]]], *, wait:
     The client is charged for making bodies and for reading every verdict.
     """
     began = time.perf_counter()
+    step = Step(len(requests))
     if len(requests) == 1:
-        verdicts = _post(service, wait, requests[0])
+        verdicts = _post(service, wait, step, 0, requests[0])
     else:
         with ThreadPoolExecutor(len(requests)) as pool:
-            verdicts = sum(pool.map(partial(_post, service, wait), requests))
+            verdicts = sum(pool.map(partial(_post, service, wait, step), range(len(requests)), requests))
     return time.perf_counter() - began, verdicts
 
 
-def _post(service: Service, wait: bool, requests: Sequence[Sequence[str]]) -> int:
+class Step:
+    """Keeps connections within one request of each other, as those of one log's senders are in time: one that runs
+    ahead by hours of the log would end every session of the others for silence."""
+
+    def __init__(self, connections: int) -> None:
+        self._sent = [0] * connections
+        self._moved = threading.Condition()
+
+    def wait(self, connection: int) -> None:
+        """Return once none of the others is behind."""
+        with self._moved:
+            self._moved.wait_for(lambda: self._sent[connection] <= min(self._sent))
+
+    def moved(self, connection: int, *, over: bool = False) -> None:
+        """A request of this connection was answered, or it has no more."""
+        with self._moved:
+            self._sent[connection] = sys.maxsize if over else self._sent[connection] + 1
+            self._moved.notify_all()
+
+
+def _post(service: Service, wait: bool, step: Step, number: int, requests: Sequence[Sequence[str]]) -> int:
     verdicts = 0
     headers = {"Content-Type": "application/json"}
-    with contextlib.closing(service.connection()) as connection:
+    with contextlib.closing(service.connection()) as connection, contextlib.ExitStack() as ended:
+        ended.callback(step.moved, number, over=True)
         for lines in requests:
+            step.wait(number)
             path = "/ingest?verdicts=all" if wait else "/ingest?wait=false&verdicts=anomalous"
             connection.request("POST", path, orjson.dumps({"source": "hdfs", "lines": lines}), headers)
             response = connection.getresponse()
@@ -109,6 +134,7 @@ def _post(service: Service, wait: bool, requests: Sequence[Sequence[str]]) -> in
             if response.status != (200 if wait else 202):
                 raise RuntimeError(f"the service answered {response.status}: {answer[:500]!r}")
             verdicts += len(orjson.loads(answer)["verdicts"]) if wait else 0
+            step.moved(number)
     return verdicts
 
 
