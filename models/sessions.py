@@ -98,6 +98,12 @@ class Closing:
     peaks: Mapping[int, float] = field(default_factory=dict)
     row: int | None = None
 
+    @property
+    def course(self) -> tuple[object, ...]:
+        """All that is judged of it: sessions of one course differ in name and times only."""
+        state = self.state
+        return state.n, state.tail, tuple(state.counts.items()), tuple(self.peaks.items())
+
 
 @dataclass(frozen=True, slots=True)
 class Segment:

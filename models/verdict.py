@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NotRequired, TypedDict
 
+import numpy as np
+
 from models.autolog.frames import Frame, frame_name
 from models.autolog.judge import FrameJudgement
 from models.judge import Judge, Judgement, Reason
@@ -132,7 +134,8 @@ def explain_lines(
         started = float(windows.started[at])
         leading = reasons[0].detector
         new = [k for k in (*window, key) if not known(k)]
-        _ring(verdict, source, started, _about(leading, new[-1:]), reasons, words)
+        verdict["incident"] = _incident(source, verdict["session"], started, _about(leading, new[-1:]))
+        verdict["reasons"] = _in_reasons(reasons, words)
         clauses = _first(judge.row_clauses(reason.detector, observed, at) for reason in reasons)
         diagnosis = _in_words(judge.row_diagnosis(observed, at), words)
         time = float(events.time[row])
@@ -157,6 +160,8 @@ def session_verdicts(
     words = wording(text_of)
     verdicts: list[Verdict] = []
     findings = []
+    # When much goes wrong at once, much of it goes wrong in the same way: each way is explained once a batch.
+    courses: dict[tuple[object, ...], _Told] = {}
     for at, closing in enumerate(closings):
         verdict: Verdict = {
             "index": None, "kind": "session", "session": closing.session, "template_id": None, "template": None,
@@ -169,24 +174,58 @@ def session_verdicts(
         verdict["score"] = float(judgement.score[at])
         verdict["anomalous"] = bool(judgement.anomalous[at])
         if verdict["anomalous"]:
-            reasons = judge.closing_reasons(judgement, at, closing)
             state = closing.state
-            leading = reasons[0].detector
-            new = sorted(key for key in state.counts if not known(key))
-            _ring(verdict, source, state.started, _about(leading, new[:1]), reasons, words)
-            clauses = _first(judge.closing_clauses(reason.detector, closing) for reason in reasons)
-            window = state.tail[-width:] if width else ()
-            led = [clause for clause in clauses if clause.detector == leading]
-            counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
-            cause = _cause(led) if led else digest(leading, counts)
-            diagnosis = _in_words(judge.closing_diagnosis(closing), words)
+            alike = closing.course, np.array([raw[at] for raw in judgement.raws.values()]).tobytes()
+            told = courses.get(alike)
+            if told is None:
+                told = courses[alike] = _told(judgement, at, judge, closing, width, known, words)
+            verdict["incident"] = _incident(source, closing.session, state.started, told.about)
+            verdict["reasons"] = told.reasons
             findings.append(
                 Finding(
-                    verdict, cause, state.started, state.last, window, closing.row, clauses, diagnosis, events=state.n
+                    verdict, told.cause, state.started, state.last, told.window, closing.row, told.clauses,
+                    told.diagnosis, events=state.n,
                 )
-            )
+            )  # fmt: skip
     _silence(verdicts, judgement)
     return verdicts, findings
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said of every anomalous session of one course."""
+
+    about: str
+    reasons: list[dict[str, Any]]
+    cause: str
+    window: tuple[int, ...]
+    clauses: tuple[Clause, ...]
+    diagnosis: dict[str, Any] | None
+
+
+def _told(
+    judgement: Judgement,
+    at: int,
+    judge: Judge,
+    closing: Closing,
+    width: int,
+    known: Callable[[int], bool],
+    words: Callable[[int], str],
+) -> _Told:
+    reasons, state = judge.closing_reasons(judgement, at, closing), closing.state
+    leading = reasons[0].detector
+    new = sorted(key for key in state.counts if not known(key))
+    clauses = _first(judge.closing_clauses(reason.detector, closing) for reason in reasons)
+    led = [clause for clause in clauses if clause.detector == leading]
+    counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
+    return _Told(
+        about=_about(leading, new[:1]),
+        reasons=_in_reasons(reasons, words),
+        cause=_cause(led) if led else digest(leading, counts),
+        window=state.tail[-width:] if width else (),
+        clauses=clauses,
+        diagnosis=_in_words(judge.closing_diagnosis(closing), words),
+    )
 
 
 def _first(found: Iterable[Sequence[Clause]]) -> tuple[Clause, ...]:
@@ -219,17 +258,14 @@ def _new_event(key: int) -> str:
     return digest("new_event", key)
 
 
-def _ring(
-    verdict: Verdict,
-    source: str,
-    started: float,
-    about: str,
-    reasons: Sequence[Reason],
-    words: Callable[[int], str],
-) -> None:
-    """Give an anomalous verdict its reasons and its incident: the verdicts of one session that are about one thing."""
-    verdict["incident"] = digest(source, verdict["session"], repr(started), about)
-    verdict["reasons"] = [
+def _incident(source: str, session: str, started: float, about: str) -> str:
+    """The incident of a verdict: those of one session that are about one thing."""
+    return digest(source, session, repr(started), about)
+
+
+def _in_reasons(reasons: Sequence[Reason], words: Callable[[int], str]) -> list[dict[str, Any]]:
+    """Reasons as a verdict has them."""
+    return [
         {
             "detector": reason.detector,
             "raw": reason.raw,

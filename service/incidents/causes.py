@@ -71,11 +71,17 @@ def in_every_scope(
         clauses = [judge.row_clauses(name, observed, at) for name in _detectors(finding)]
         lessons = [judge.row_lesson(name, observed, at) for name in _detectors(finding)]
         wide.append(_with(finding, clauses, lessons, judge))
+    courses: dict[tuple[object, ...], tuple[list[list[Clause]], list[Lesson]]] = {}
     for at in judged.closed.anomalous.nonzero()[0].tolist():
-        finding = next(found)
-        clauses = [judge.closing_clauses(name, judged.closings[at]) for name in _detectors(finding)]
-        seen = [judge.closing_lesson(name, judged.closings[at]) for name in _detectors(finding)]
-        wide.append(_with(finding, clauses, [lesson for lesson in seen if lesson is not None], judge))
+        finding, closing = next(found), judged.closings[at]
+        names = _detectors(finding)
+        alike = closing.course, *names
+        told = courses.get(alike)
+        if told is None:
+            seen = [judge.closing_lesson(name, closing) for name in names]
+            lessons = [lesson for lesson in seen if lesson is not None]
+            told = courses[alike] = [judge.closing_clauses(name, closing) for name in names], lessons
+        wide.append(_with(finding, *told, judge))
     return replace(judged, findings=wide)
 
 

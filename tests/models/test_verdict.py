@@ -67,6 +67,28 @@ def judged(judge: Judge, keys: Sequence[int], session: str = "a", began: float =
     return judge_batch("shop", judge, SETTINGS, events, windows, closings, text_of)
 
 
+def test_sessions_of_one_course_are_told_together_as_each_alone(judge: Judge) -> None:
+    """Each way of going wrong is explained once a batch; what is said of a session must not depend on its company."""
+    courses = {"a": [1, 2, 9, 3, 4], "b": [1, 2, 2, 4], "c": [1, 2, 9, 3, 4], "d": NORMAL, "e": [1, 2, 4, 2]}
+    live, rows = LiveSessions(SETTINGS), [(name, key) for name, keys in courses.items() for key in keys]
+    starts = {name: sum(len(courses[other]) for other in courses if other < name) for name in courses}
+    n = len(rows)
+    last = [at == n - 1 or rows[at + 1][0] != name for at, (name, _) in enumerate(rows)]
+    time, ends, names = np.arange(n, dtype=np.float64), np.array(last), [name for name, _ in rows]
+    events = Events(np.arange(n), np.arange(n), names, np.array([key for _, key in rows]), time, ends)
+    windows, closings = live.append(Rows(names, events.key, time, time, ends))
+    together = judge_batch("shop", judge, SETTINGS, events, windows, closings, text_of)
+    alone = [judged(judge, keys, name, float(starts[name])) for name, keys in courses.items()]
+    assert together.ends == [end for one in alone for end in one.ends]
+    assert sum(end["anomalous"] for end in together.ends) == 4
+
+    def of_sessions(found: Judged) -> list[tuple[object, ...]]:
+        own = [f for f in found.findings if f.verdict["kind"] == "session"]
+        return [(f.verdict, f.cause, f.started, f.time, f.window, f.clauses, f.diagnosis, f.events) for f in own]
+
+    assert of_sessions(together) == [finding for one in alone for finding in of_sessions(one)]
+
+
 def test_normal_session_rings_nowhere(judge: Judge) -> None:
     found = judged(judge, NORMAL)
     assert found.findings == []
