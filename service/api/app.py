@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from models.errors import TocsinError
 from service.api import (
@@ -57,6 +58,7 @@ def create_app(core: Core, settled: Callable[[], None] = lambda: None) -> FastAP
         await core.start()
         try:
             await app.state.listeners.start()
+            await _prepare_routes(app)
             settled()
             yield
         finally:
@@ -88,6 +90,22 @@ def create_app(core: Core, settled: Callable[[], None] = lambda: None) -> FastAP
     app.add_middleware(RequestMetrics, metrics=core.metrics)
     app.add_middleware(SecurityHeaders)
     return app
+
+
+async def _prepare_routes(app: FastAPI) -> None:
+    """Have every route prepared by asking for one that there is not: FastAPI prepares them at the first request, which
+    then took a fifth of a second longer."""
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(_message: Message) -> None:
+        """Nobody is there."""
+
+    scope = {
+        "type": "http", "method": "GET", "path": "/no/such/route", "root_path": "", "query_string": b"", "headers": [],
+    }  # fmt: skip
+    await app.router(scope, receive, send)
 
 
 async def _tocsin_error(request: Request, error: Exception) -> Response:
