@@ -182,6 +182,12 @@ class Core:
         self._executor.shutdown(wait=True)
         self._behind.shutdown(wait=True)
 
+    def check_room(self, source: str) -> None:
+        """Raises QueueFull where so much waits for a source that its requests need not even be decoded."""
+        worker = self._workers.get(source)
+        if worker is not None:
+            worker.check_room(source)
+
     async def ingest(
         self,
         request: IngestRequest,

@@ -74,6 +74,10 @@ class Workers:
     def __getitem__(self, source: str) -> Worker:
         return self._workers[source]
 
+    def get(self, source: str) -> Worker | None:
+        """The worker of a source, None where it is not served here yet."""
+        return self._workers.get(source)
+
     def serve(self, live: LiveSource) -> None:
         """Give a newly loaded source its worker and closers (a reconfigured one: new ones)."""
 

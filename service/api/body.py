@@ -5,6 +5,7 @@ itself. Does not know what lines mean.
 """
 
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from service.pipeline.request import IngestRequest, LineError
 MAX_SESSION_BYTES = 512
 """A session id becomes a Redis hash field; longer ones are rejected."""
 
+JSON = ("application/json", "")
+_BEGINS = re.compile(rb'\s*\{\s*"source"\s*:\s*"([A-Za-z0-9_.-]{1,64})"')
 RECORD_FIELDS = frozenset({"line", "session", "timestamp", "fields", "end", "source"})
 
 
@@ -57,8 +60,8 @@ def read_request(plain: bytes, content_type: str, source: str | None, limits: Li
 
     Raises BodyError: 400 malformed, 413 too large, 415 unknown type or encoding, 422 nothing to do.
     """
-    kind = content_type.split(";", 1)[0].strip().lower()
-    if kind in ("application/json", ""):
+    kind = _kind(content_type)
+    if kind in JSON:
         return _read_json(plain, source, limits)
     if kind in ("application/x-ndjson", "application/ndjson", "application/jsonl"):
         return _read_ndjson(plain, _named(source), limits)
@@ -103,6 +106,19 @@ def _gunzipped(body: bytes, limit: int) -> bytes:
         if not body.rstrip(b"\0"):
             break
     return b"".join(members)
+
+
+def source_at_once(plain: bytes, content_type: str, source: str | None) -> str | None:
+    """The source of a body without decoding it: where JSON begins with it, or the query parameter ``source`` where it
+    is not JSON. None where only decoding tells."""
+    if _kind(content_type) not in JSON:
+        return source
+    begins = _BEGINS.match(plain)
+    return None if begins is None else begins[1].decode()
+
+
+def _kind(content_type: str) -> str:
+    return content_type.split(";", 1)[0].strip().lower()
 
 
 def _named(source: str | None) -> str:
@@ -232,8 +248,8 @@ def _take_record(gathered: _Gathered, index: int, record: Any) -> None:
     try:
         if not isinstance(record, dict):
             raise ValueError("a record must be an object with a line or an end")
-        unknown = sorted(set(record) - RECORD_FIELDS)
-        if unknown:
+        if not record.keys() <= RECORD_FIELDS:
+            unknown = sorted(set(record) - RECORD_FIELDS)
             raise ValueError(f"unknown field {unknown[0]!r}; known are {', '.join(sorted(RECORD_FIELDS))}")
         session = _session(record.get("session"))
         time = _seconds(record.get("timestamp"))
@@ -281,7 +297,7 @@ def _session(value: Any) -> str | None:
         return None
     if not isinstance(value, str) or not value:
         raise ValueError("session must be a string that is not empty")
-    if len(value.encode("utf-8", "surrogatepass")) > MAX_SESSION_BYTES:
+    if 4 * len(value) > MAX_SESSION_BYTES and len(value.encode("utf-8", "surrogatepass")) > MAX_SESSION_BYTES:
         raise ValueError(f"session is over {MAX_SESSION_BYTES} bytes")
     return value
 

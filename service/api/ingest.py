@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, decompressed, read_request
+from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, decompressed, read_request, source_at_once
 from service.api.declared import TEXT, refusals
 from service.api.declared import body as described
 from service.api.dependencies import CoreDependency
@@ -81,7 +81,12 @@ async def ingest(
         body = await read_body(request, limits.body_bytes, core.settings.body_s)
         # A retry that was compressed otherwise, or not, is the same request.
         plain = decompressed(body, headers.get("content-encoding", ""), limits.body_bytes)
-        decoded = read_request(plain, headers.get("content-type", ""), source, limits)
+        content_type = headers.get("content-type", "")
+        named = source_at_once(plain, content_type, source)
+        if wait and named is not None:
+            core.gate.check_source(caller, named)
+            core.check_room(named)
+        decoded = read_request(plain, content_type, source, limits)
     except BodyError as error:
         return JSONResponse({"error": str(error)}, error.status)
     if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):

@@ -16,6 +16,9 @@ Process = Callable[[list["Job"]], Awaitable[list[Answer]]]
 """Answers of the jobs of one batch, in order."""
 
 BUSY_RETRY_AFTER_S = 1
+ROOM_AGAIN = 0.9
+"""Share of the limit to which a full queue must fall before requests are decoded again: refusing one that was took
+longer than judging its lines."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +41,7 @@ class Worker:
         self._on_queue = on_queue
         self._waiting: deque[Job] = deque()
         self._lines = 0
+        self._full = False
         self._arrived = asyncio.Event()
         self._stopping = False
         self._task = asyncio.create_task(self._run())
@@ -46,13 +50,16 @@ class Worker:
         """The answer to a request. Raises QueueFull where too much waits, Unavailable while stopping."""
         if self._stopping:
             raise Unavailable("Tocsin is stopping; send this to another replica or try again", BUSY_RETRY_AFTER_S)
-        size = _size(request)
-        if self._waiting and self._lines + size > self._queue_lines:
-            raise QueueFull(
-                f"{self._lines} lines wait for source {request.source!r} (limit {self._queue_lines}); slow down",
-                BUSY_RETRY_AFTER_S,
-            )
+        if self._waiting and self._lines + _size(request) > self._queue_lines:
+            self._full = True
+            raise self._no_room(request.source)
         return await self._wait_in_line(request, wanted, arrival).answer
+
+    def check_room(self, source: str) -> None:
+        """Raises QueueFull from when a request found no room until a tenth of the queue is free."""
+        self._full = self._full and self._lines > ROOM_AGAIN * self._queue_lines
+        if self._full:
+            raise self._no_room(source)
 
     async def submit_run(self, requests: Sequence[tuple[IngestRequest, Wanted]], arrival: float) -> list[Answer]:
         """The answers to requests out of the durable queue that are one run: one batch, whatever waits, as they were
@@ -79,6 +86,10 @@ class Worker:
             if not job.answer.done():
                 job.answer.set_exception(Unavailable("Tocsin stopped before this was processed; try again", 1))
         self._waiting.clear()
+
+    def _no_room(self, source: str) -> QueueFull:
+        waiting = f"{self._lines} lines wait for source {source!r} (limit {self._queue_lines}); slow down"
+        return QueueFull(waiting, BUSY_RETRY_AFTER_S)
 
     def _wait_in_line(self, request: IngestRequest, wanted: Wanted, arrival: float) -> Job:
         job = Job(request, wanted, arrival, asyncio.get_running_loop().create_future())

@@ -119,6 +119,35 @@ async def test_two_sources_are_worked_on_side_by_side(replica: Replica) -> None:
     assert (await held)["source"] == "blocks"
 
 
+async def test_a_full_queue_refuses_before_it_decodes_until_a_tenth_is_free(
+    redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    await redis.ping()
+    lines = [line for line in blocks.golden_log() if line[:1].isdigit()]
+    damaged = b'{"source": "blocks", "lines": ["never '
+    async with running(redis_url, stored(tmp_path / "bundles", blocks_bundle()), queue_lines=10) as replica:
+        worker = replica.core._workers["blocks"]
+        async with replica.core.sources.live["blocks"].lock:
+            at_work = asyncio.create_task(replica.ingest("blocks", lines[:6]))
+            await until(lambda: worker._arrived.is_set() and not worker._waiting, "the first is at work")
+            waits = asyncio.create_task(replica.ingest("blocks", lines[6:16]))
+            await until(lambda: len(worker._waiting) == 1, "the second waits")
+            # Nobody was refused yet, so this one is decoded.
+            assert (await replica.http.post("/ingest", content=damaged)).status_code == 400
+            refused = await replica.http.post("/ingest", json={"source": "blocks", "lines": lines[16:17]})
+            assert refused.status_code == 429
+            unread = await replica.http.post("/ingest", content=damaged)
+            assert (unread.status_code, unread.json()) == (429, refused.json())
+            text = {"content": b"\xff", "headers": {"content-type": "text/plain"}, "params": {"source": "blocks"}}
+            assert (await replica.http.post("/ingest", **text)).status_code == 429
+            elsewhere = await replica.http.post("/ingest", content=damaged.replace(b"blocks", b"nowhere"))
+            assert elsewhere.status_code == 400
+        for task in (at_work, waits):
+            assert not (await task)["rejected"]
+        assert (await replica.http.post("/ingest", content=damaged)).status_code == 400
+        assert (await replica.http.post("/ingest", json={"source": "blocks", "lines": lines[16:17]})).status_code == 200
+
+
 async def test_a_full_queue_refuses_and_what_was_taken_is_answered(
     redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
