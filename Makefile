@@ -31,7 +31,7 @@ demo: $(SERVE_STAMP) ## serve the shipped bundle, replay the recorded sample, pr
 # What computes, or works within its own process and a Redis of its own, runs side by side, the longest file first; what
 # starts processes, browsers and servers, and waits for what comes of a signal, has the machine to itself.
 SIDE_BY_SIDE := tests/docs tests/training tests/models tests/architecture tests/fuzz \
-	$(addprefix tests/service/,access api drift incidents intake notify pipeline spool state)
+	$(addprefix tests/service/,access api drift feedback incidents intake notify pipeline spool state)
 OTHERS := tests/docker tests/faults $(filter-out $(SIDE_BY_SIDE),\
 	$(patsubst %/,%,$(sort $(wildcard tests/service/*/)))) $(sort $(wildcard tests/service/test_*.py))
 

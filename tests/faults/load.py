@@ -22,6 +22,8 @@ CALM_SHARE = 0.3
 CALM_S = 10.0
 OVERLOAD_S = 30.0
 OVERLOADED = 2.5
+QUEUE_LINES = 20_000
+"""That may wait while overloaded: a second's worth, and fewer than the client has under way."""
 SETTLED_MIN = 5
 """Minutes after which memory should be flat but for what is kept for longer."""
 MIB = 2**20
@@ -70,7 +72,7 @@ async def overload(
 ) -> dict[str, Any]:
     """2.5 times the measured capacity for half a minute, then little: what was refused and failed, what was answered
     meanwhile as a share of capacity, and how soon all is calm again"""
-    async with house(material) as running, client() as http:
+    async with house(material, queue_lines=QUEUE_LINES) as running, client() as http:
         sender = Sender(http, running, Lanes(material))
         console.print("measuring capacity")
         capacity = await sender.capacity(console, step_s)

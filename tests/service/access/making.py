@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from service.access import secret
 from service.state import apikeys
 from service.state.apikeys import SCOPES, ApiKey
+from tests.service.serving import Replica
 
 
 async def made(redis: Redis, name: str, *scopes: Any, **how: Any) -> str:
@@ -20,3 +21,14 @@ async def made(redis: Redis, name: str, *scopes: Any, **how: Any) -> str:
 def bearer(key: str) -> dict[str, str]:
     """Headers that bring a key."""
     return {"Authorization": f"Bearer {key}"}
+
+
+async def known(replica: Replica, key: str) -> dict[str, str]:
+    """Headers of a key, once the replica knows it."""
+    await replica.core.gate.ring.read()
+    return bearer(key)
+
+
+async def refused(replica: Replica, reason: str) -> float:
+    name = f'tocsin_refused_total{{reason="{reason}"}}'
+    return (await replica.metrics()).get(name, 0.0)
