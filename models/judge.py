@@ -96,6 +96,8 @@ class Judge:
         self.width = max((member.window for member in self.events), default=0)
         """Keys of history that the event members need."""
         self.reads_texts = any(isinstance(member, TextMember) for member in self.events)
+        nothing = np.empty(0, dtype=np.float64)
+        self._nothing_closed = self._judge({member.name: nothing for member in self._members}, 0)
         self._values = next((m.detector for m in self.events if isinstance(m, ValueMember)), None)
         self._fields = next((m.detector for m in self.events if isinstance(m, FieldMember)), None)
 
@@ -166,7 +168,7 @@ class Judge:
     def closings(self, closings: Sequence[Closing], rules: Rules = NO_RULES, now: float = 0.0) -> Judgement:
         """Judge closed sessions; ``rules`` silence members at ``now``, seconds."""
         if not closings:
-            return self._judge({member.name: np.empty(0, dtype=np.float64) for member in self._members}, 0)
+            return self._nothing_closed
         histories = end_histories(closings, self.width)
         states = [closing.state for closing in closings]
         own = {member.name: member.score_ends(histories) for member in self.events}

@@ -178,10 +178,8 @@ class StoredSessions:
         columns = Columns.of(rows, order, settings.notes)
         first = header(settings, part.sweep_to, sweep_limit, part.batch_id, fence)
         found = []
-        for p in _EVERYWHERE:
+        for p in sorted(set(partition.tolist())):
             own = slice(bounds[p], bounds[p + 1])
-            if own.start == own.stop:
-                continue
             numbers = by_partition[own].tolist()
             packed = columns.args(sizes[own], [names[n] for n in numbers], slice(row_bounds[p], row_bounds[p + 1]))
             names_of = _keys_of(p, source, part.batch_id)
