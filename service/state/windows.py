@@ -28,8 +28,10 @@ from service.state.leases import Fence, check
 from service.state.packing import MAX_KEY, MAX_TAIL, unpack_notes, unpack_peaks, unpack_priors, unpack_state
 from service.state.script import Arg, Script
 
-SWEEP_LIMIT = 1_000
-"""Sessions that one call closes for idleness at most: Redis serves nobody else while a script runs."""
+SWEEP_LIMIT = 32
+"""Sessions that one call closes for idleness at most, of each partition: Redis serves nobody else while a script runs,
+and a batch that closed thousands kept the next ones waiting for a second. Those that are left go with the next batch,
+or with the sweep of the same second."""
 _EVERYWHERE = range(keys.PARTITIONS)
 _OVER = b"over"
 """In the place of a kept reply once the batch's answer is stored. Not msgpack of any reply: that is an array."""
