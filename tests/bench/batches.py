@@ -13,7 +13,7 @@ from tests.bench import material, yardstick
 from tests.bench.measure import Report, interleaved, rates, timed
 
 SIZES = (1_000, 10_000)
-TARGET = 3.0
+TARGET = 6.0
 
 
 def run(settings: material.Settings) -> Report:

@@ -28,7 +28,8 @@ from tests.bench.server import Service, serving
 
 TRAFFIC = ((1, 1, 1_000), (1, 4, 1_000), (2, 4, 1_000), (1, 1, 10_000))
 """Worker processes of the service, connections of the client, lines a request."""
-TARGET = 1.0
+TARGETS = {1_000: 3.0, 10_000: 5.0}
+"""Times the yardstick, by lines a request."""
 TRAINED_WITHIN_S = 120.0
 MICROSECONDS = 1e6
 
@@ -50,7 +51,7 @@ def run(settings: material.Settings) -> Report:
             requests = [bodies(lines, size) for lines in dealt(data.lines, records, connections)]
             contenders[name] = partial(_turn, trained.bundles, workers, requests, len(data.lines), stages, name)
         seconds = interleaved(contenders, settings.repeats)
-    targets = {name: TARGET for name in contenders if "batches of 1,000" in name}
+    targets = {name: aim for name in contenders for size, aim in TARGETS.items() if f"batches of {size:,}," in name}
     rows = rates(seconds, len(data.lines), yardstick.NAME, targets)
     if trained.trained_s is not None:
         rows.append(
