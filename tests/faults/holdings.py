@@ -55,7 +55,8 @@ def read(url: str, source: str) -> Holdings:
         used = int(client.info("memory")["used_memory"])
         cursor = 0
         while True:
-            cursor, found = client.scan(cursor, count=1000)
+            # A few at a time: Redis serves those who send lines in between.
+            cursor, found = client.scan(cursor, count=100)
             with client.pipeline(transaction=False) as pipe:
                 for name in found:
                     pipe.memory_usage(name, samples=SAMPLES)

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests.faults import holdings
 from tests.faults.house import Material, house
-from tests.faults.offering import STEP_S, Meter, Sender, client, said
+from tests.faults.offering import STEP_S, Meter, Sender, Sent, client, said
 from tests.faults.traffic import Lanes
 
 CALM_SHARE = 0.3
@@ -49,18 +49,30 @@ async def soak(
         console.print(f"capacity {capacity:,.0f} lines/s; offering {rate:,.0f} for {minutes:g} min")
         console.print("  ".join(f"{title:>8}" for title in COLUMNS.values()), highlight=False, soft_wrap=True)
         rows: list[dict[str, float]] = []
-        for number in range(math.ceil(minutes)):
-            minute_s = 60.0 * min(1.0, minutes - number)
-            meter = Meter(running)
-            tally, began, ended = await sender.offer(rate, minute_s)
+
+        async def told(number: int, sent: Sent, shares: dict[str, float]) -> None:
+            """A minute's row, while the next one is under way: a pause would let sessions fall silent together."""
+            await asyncio.gather(*sent.under_way)
             row = {
-                "minute": number + 1, "lines_per_s": tally.lines / (ended - began), **tally.quantiles(),
-                "dropped": tally.dropped, **{name: 100 * part for name, part in meter.shares().items()},
+                "minute": number + 1, "lines_per_s": sent.tally.lines / (sent.ended - sent.began),
+                **sent.tally.quantiles(), "dropped": sent.tally.dropped,
+                **{name: 100 * part for name, part in shares.items()},
                 "service_mib": running.replicas[0].rss_mib(),
                 **_held(await asyncio.to_thread(holdings.read, running.redis.url, material.source.name)),
             }  # fmt: skip
             rows.append(row)
             console.print(_cells(row), highlight=False, soft_wrap=True)
+
+        meter, due = Meter(running), None
+        telling: asyncio.Task[None] | None = None
+        for number in range(math.ceil(minutes)):
+            sent = await sender.send(rate, 60.0 * min(1.0, minutes - number), due)
+            due = sent.due
+            if telling is not None:
+                await telling
+            telling = asyncio.create_task(told(number, sent, meter.shares()))
+        if telling is not None:
+            await telling
         found = summary(rows)
         for line in said_of(rows, found):
             console.print(line, highlight=False, soft_wrap=True)

@@ -54,6 +54,20 @@ class Tally:
         return {"p50_ms": hundredths[49], "p99_ms": hundredths[98]}
 
 
+@dataclass(slots=True)
+class Sent:
+    """Requests that were sent from ``began`` to ``ended``, and those not answered yet; the next is ``due``, seconds."""
+
+    tally: Tally
+    under_way: set[asyncio.Task[int]]
+    began: float
+    due: float = 0.0
+    ended: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.due = self.began
+
+
 class Meter:
     """Shares of a core that service, Redis and this client take between two looks."""
 
@@ -119,21 +133,24 @@ class Sender:
     async def offer(self, rate: float, seconds: float) -> tuple[Tally, float, float]:
         """Send ``rate`` lines a second whatever comes back; latency runs from when a request was due. What came back,
         and when it began and ended."""
-        tally = Tally()
-        tasks: set[asyncio.Task[int]] = set()
-        began = due = time.monotonic()
+        sent = await self.send(rate, seconds)
+        await asyncio.gather(*sent.under_way)
+        return sent.tally, sent.began, sent.ended
+
+    async def send(self, rate: float, seconds: float, began: float | None = None) -> "Sent":
+        """The same without waiting for the last answers: whoever goes on at ``Sent.due`` leaves no gap."""
+        sent = Sent(Tally(), set(), began or time.monotonic())
         lines = self._lanes.pieces[0].lines
-        while due < began + seconds:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            if len(tasks) >= IN_FLIGHT:
-                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            task = asyncio.create_task(self._post(due, tally))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-            due += len(lines) / rate
-        ended = time.monotonic()
-        await asyncio.gather(*tasks)
-        return tally, began, ended
+        while sent.due < sent.began + seconds:
+            await asyncio.sleep(max(0.0, sent.due - time.monotonic()))
+            if len(sent.under_way) >= IN_FLIGHT:
+                await asyncio.wait(sent.under_way, return_when=asyncio.FIRST_COMPLETED)
+            task = asyncio.create_task(self._post(sent.due, sent.tally))
+            sent.under_way.add(task)
+            task.add_done_callback(sent.under_way.discard)
+            sent.due += len(lines) / rate
+        sent.ended = time.monotonic()
+        return sent
 
     async def _post(self, due: float, tally: Tally) -> int:
         lane = self._lanes.take()
