@@ -1,7 +1,8 @@
 """A batch: requests that are judged together, and whose is what of that.
 
-Owns the contract between a batch's way (``process``) and the two kinds of batch: of callers who wait (``waiting``), and
-out of the durable queue (``queued``). Does not know the steps.
+Owns the contract between a batch's way (``process``) and the three kinds of batch: of callers who wait, with an
+Idempotency-Key (``keyed``) or without (``waiting``), and out of the durable queue (``queued``). Does not know the
+steps.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from models.sessions import Float64, Int64, Rows
 from service.pipeline.merge import Merged
 from service.pipeline.report import Own
 from service.pipeline.worker import Job
+from service.state.watermark import Began, Beginning
 from service.state.windows import Appended, Part
 
 AT_ONCE = 8
@@ -45,14 +47,6 @@ class Batch(Protocol):
         """Their lines."""
 
     @property
-    def batch_id(self) -> str | None:
-        """Under which its versions and rules are fixed; None: they are those of now."""
-
-    @property
-    def arrival(self) -> float:
-        """When the newest of its lines came, seconds."""
-
-    @property
     def secondary(self) -> Int64:
         """Places of lines that are counted with another batch, int64 [k]."""
 
@@ -63,8 +57,14 @@ class Batch(Protocol):
     def split(self, parser: Parser) -> Records:
         """Its records by place, with those of their sessions that are this batch's."""
 
-    def marks(self, events: Events, prior_max: float, lateness_s: float) -> Float64:
-        """Watermark at each row, float64 [m]; ``prior_max`` is the source's largest event time as the batch began."""
+    def begins(self, records: Records) -> list[Beginning]:
+        """What it is noted as before it is judged: by each the clock moves on, and the versions and rules are fixed."""
+
+    def is_one(self, begun: Sequence[Began]) -> bool:
+        """Whether its requests may be judged together, given what came of ``begins``; if not, each is a batch."""
+
+    def marks(self, events: Events, begun: Sequence[Began], lateness_s: float) -> Float64:
+        """Watermark at each row, float64 [m]; ``begun`` is what came of ``begins``."""
 
     def parts(self, events: Events, rows: Rows) -> list[Part]:
         """What is appended, each part once for its batch id."""
@@ -72,7 +72,7 @@ class Batch(Protocol):
     def joined(self, events: Events, found: Sequence[Appended]) -> tuple[Appended, list[int]]:
         """What the appends of ``parts`` found and ended, as one; and whose each closing is, a number of a job."""
 
-    def counts(self, records: Records, ids: Int64, prior_max: float) -> list[Count]:
+    def counts(self, records: Records, ids: Int64, begun: Sequence[Began]) -> list[Count]:
         """What timeframes and rates count."""
 
     def own(self, events: Events, judged: Judged, owners: Sequence[int]) -> list[Own]:

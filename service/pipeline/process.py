@@ -21,6 +21,7 @@ from models.parser import Events
 from models.record import Records
 from models.rules import Rules
 from models.sessions import NO_KEY, Int64, Rows
+from models.source.config import Source
 from models.template.change import NO_TEMPLATE
 from models.verdict import Verdict
 from models.windows import build_windows
@@ -30,6 +31,7 @@ from service.metrics import Metrics
 from service.pipeline.answer import Answer, encode
 from service.pipeline.batch import AT_ONCE, Batch
 from service.pipeline.frames import FrameCounting
+from service.pipeline.keyed import KeyedBatch
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
 from service.pipeline.queued import QueuedBatch
@@ -90,9 +92,8 @@ class BatchProcess:
 
     async def run(self, jobs: list[Job]) -> list[Answer]:
         """Answers of the jobs of one batch, in order. Raises StateError where Redis is away: then none is answered."""
-        kind = WaitingBatch if jobs[0].request.queued is None else QueuedBatch
         async with self.live.lock:
-            return await self._run(kind.of(jobs, self.live.source))
+            return await self._run(_batch_of(jobs, self.live.source))
 
     async def _run(self, batch: Batch) -> list[Answer]:
         live, merged, now = self.live, batch.merged, batch.jobs[-1].arrival
@@ -101,10 +102,11 @@ class BatchProcess:
         records = await self._stage("split", at_once, batch.split, live.parser)
         newest = float(records.time.max()) if len(records) else -np.inf
         stored_to = live.stored_to
-        began = await watermark.begin(
-            self._redis, live.name, batch.batch_id, newest, batch.arrival, live.given, stored_to
-        )
+        begun = await watermark.begin_each(self._redis, live.name, batch.begins(records), live.given, stored_to)
         live.told(stored_to)
+        if not batch.is_one(begun):
+            return [answer for job in batch.jobs for answer in await self._run(_batch_of([job], live.source))]
+        began = begun[0]
         await self._follow(live, began)
         rules = live.rules_of(began.rules)
         ids = await self._stage("match", at_once, live.parser.match, records)
@@ -114,10 +116,10 @@ class BatchProcess:
         notes = None
         if live.judge is not None and live.settings.notes.stored:
             notes = await self._stage("notes", at_once, live.judge.notes, records, events, live.tokens_of)
-        marks = batch.marks(events, began.prior_max, live.settings.lateness_s)
+        marks = batch.marks(events, begun, live.settings.lateness_s)
         rows = Rows(events.session, events.key, events.time, marks, events.ends, notes)
         appended, owners = await self._append(batch, events, rows)
-        await self._count_times(batch, records, ids, began.prior_max)
+        await self._count_times(batch, records, ids, begun)
         # Encoded together, before it is known whether the report is stored: without that nothing is sent.
         given = (batch, records, events, rows, appended, owners, rules)
         if at_once and not (live.judge is not None and live.judge.reads_texts):
@@ -153,12 +155,12 @@ class BatchProcess:
         self._metrics.stage_seconds.labels("windows").observe(perf_counter() - began)
         return joined
 
-    async def _count_times(self, batch: Batch, records: Records, ids: Int64, prior_max: float) -> None:
+    async def _count_times(self, batch: Batch, records: Records, ids: Int64, begun: Sequence[Began]) -> None:
         """Timeframes and rates."""
         live = self.live
         if live.frame_judge is None and live.rate_judge is None:
             return
-        counts = batch.counts(records, ids, prior_max)
+        counts = batch.counts(records, ids, begun)
         for one in counts:
             late = await self._frames.count(one.records, one.prior_max, one.batch_id)
             self._metrics.late.labels(live.name).inc(late)
@@ -247,6 +249,14 @@ class BatchProcess:
 
     async def _thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))
+
+
+def _batch_of(jobs: list[Job], source: Source) -> Batch:
+    """The batch of jobs of one kind."""
+    first = jobs[0].request
+    if first.queued is not None:
+        return QueuedBatch.of(jobs, source)
+    return WaitingBatch.of(jobs, source) if first.batch_id is None else KeyedBatch.of(jobs, source)
 
 
 def _place(verdict: Verdict) -> int:

@@ -1,6 +1,6 @@
-"""A batch of requests whose callers wait: one under an Idempotency-Key, or as many without as came together.
+"""A batch of requests whose callers wait and brought no Idempotency-Key: as many as came together, under no batch id.
 
-Owns that all of it happens under one batch id, or none, and that an end is told to the request whose line caused it.
+Owns that an end is told to the request whose line caused it.
 """
 
 from collections.abc import Sequence
@@ -17,6 +17,7 @@ from service.pipeline.batch import Count
 from service.pipeline.merge import Merged, merge
 from service.pipeline.report import Own
 from service.pipeline.worker import Job
+from service.state.watermark import Began, Beginning
 from service.state.windows import Appended, Part
 
 
@@ -26,28 +27,35 @@ class WaitingBatch:
 
     jobs: list[Job]
     merged: Merged
-    batch_id: str | None
     arrival: float
     secondary: Int64
     gone_after: bool = False
 
     @classmethod
     def of(cls, jobs: list[Job], source: Source) -> "WaitingBatch":
-        """The batch of ``jobs``: a batch id has one for itself."""
+        """The batch of ``jobs``, none of which has a batch id."""
         merged = merge([job.request for job in jobs], source)
-        return cls(jobs, merged, jobs[0].request.batch_id, jobs[-1].arrival, np.empty(0, dtype=np.int64))
+        return cls(jobs, merged, jobs[-1].arrival, np.empty(0, dtype=np.int64))
 
     def split(self, parser: Parser) -> Records:
         """Its records."""
         return self.merged.split(parser, self.arrival)
 
-    def marks(self, events: Events, prior_max: float, lateness_s: float) -> Float64:
+    def begins(self, records: Records) -> list[Beginning]:
+        """One."""
+        return [Beginning.of(records.time, self.arrival)]
+
+    def is_one(self, begun: Sequence[Began]) -> bool:
+        """Always."""
+        return True
+
+    def marks(self, events: Events, begun: Sequence[Began], lateness_s: float) -> Float64:
         """The source's watermark as these rows move it on."""
-        return watermarks(events.time, prior_max, lateness_s)
+        return watermarks(events.time, begun[0].prior_max, lateness_s)
 
     def parts(self, events: Events, rows: Rows) -> list[Part]:
         """All of it."""
-        return [Part(rows, float(rows.watermark[-1]) if len(events) else -np.inf, self.batch_id)]
+        return [Part(rows, float(rows.watermark[-1]) if len(events) else -np.inf)]
 
     def joined(self, events: Events, found: Sequence[Appended]) -> tuple[Appended, list[int]]:
         """What the append found; what its sweep ended is the last request's."""
@@ -58,10 +66,10 @@ class WaitingBatch:
         rows = [closing.row for closing in appended.closings]
         return appended, [last if row is None else self.merged.request_of(int(events.index[row]))[0] for row in rows]
 
-    def counts(self, records: Records, ids: Int64, prior_max: float) -> list[Count]:
+    def counts(self, records: Records, ids: Int64, begun: Sequence[Began]) -> list[Count]:
         """All of it."""
-        return [Count(records, ids, prior_max, self.batch_id)]
+        return [Count(records, ids, begun[0].prior_max, None)]
 
     def own(self, events: Events, judged: Judged, owners: Sequence[int]) -> list[Own]:
         """All of it."""
-        return [Own.whole(self.batch_id, judged)]
+        return [Own.whole(None, judged)]

@@ -120,26 +120,27 @@ class Worker:
                     job.answer.set_result(answer)
 
     def _take(self) -> list[Job]:
-        """The next batch: one request with a batch id, a run out of the durable queue, or as many without as fit;
-        history is not mixed with news."""
+        """The next batch: a run out of the durable queue, or as many as fit of those that are alike in having an
+        Idempotency-Key or none; history is not mixed with news, and no request with another that is the same."""
         first = self._waiting.popleft()
         batch, lines = [first], _size(first.request)
-        if first.request.queued is not None:
-            while self._waiting:
-                queued = self._waiting[0].request.queued
-                if queued is None or queued.run != first.request.queued.run:
-                    break
-                batch.append(self._waiting.popleft())
-                lines += _size(batch[-1].request)
-        elif first.request.batch_id is None:
-            while self._waiting:
-                following = self._waiting[0].request
-                if following.backfill != first.request.backfill:
-                    break
-                if following.batch_id is not None or lines + _size(following) > self._batch_lines:
-                    break
-                batch.append(self._waiting.popleft())
-                lines += _size(following)
+        ids = {first.request.batch_id}
+        while self._waiting:
+            following = self._waiting[0].request
+            if first.request.queued is not None or following.queued is not None:
+                fits = _run(following) is not None and _run(following) == _run(first.request)
+            else:
+                alike = following.backfill == first.request.backfill
+                if first.request.batch_id is None:
+                    alike = alike and following.batch_id is None
+                else:
+                    alike = alike and following.batch_id is not None and following.batch_id not in ids
+                fits = alike and lines + _size(following) <= self._batch_lines
+            if not fits:
+                break
+            batch.append(self._waiting.popleft())
+            ids.add(following.batch_id)
+            lines += _size(following)
         self._count(-lines)
         return batch
 
@@ -152,6 +153,10 @@ class Worker:
         for job in batch:
             if not job.answer.done():
                 job.answer.set_exception(error)
+
+
+def _run(request: IngestRequest) -> str | None:
+    return None if request.queued is None else request.queued.run
 
 
 def _size(request: IngestRequest) -> int:

@@ -6,12 +6,15 @@ what a version or a rule holds.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 
+from models.sessions import Float64
 from service.state import keys, rules
-from service.state.connection import command, pipelined
+from service.state.connection import Word, command, pipelined
 from service.state.rules import LUA_RULES, NOTHING, StoredRules
 from service.state.script import Arg, Script
 
@@ -29,10 +32,10 @@ local stored = tonumber(ARGV[5])
 if stored > -math.huge and stored > tonumber(redis.call('HGET', KEYS[1], 'stored') or '-inf') then
   redis.call('HSET', KEYS[1], 'stored', ARGV[5])
 end
-local kept, reply = KEYS[8], nil
+local kept, reply, again = KEYS[8], nil, 0
 if kept then
   local first = redis.call('GET', kept)
-  if first then reply = cmsgpack.unpack(first) end
+  if first then reply, again = cmsgpack.unpack(first), 1 end
 end
 if not reply then
   local prior = redis.call('HGET', KEYS[1], 'max') or '-inf'
@@ -48,6 +51,7 @@ if not reply then
 end
 reply[6] = rules_at(reply[5], now, ARGV[4], KEYS[5], KEYS[6])
 reply[7] = redis.call('GET', KEYS[7]) or ''
+reply[8] = again
 return reply
 """,
 )
@@ -64,9 +68,25 @@ return 1
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """What is noted of a batch: its largest event time (-inf: none says one) and when it came, seconds; under a
+    ``batch_id`` what it starts from is kept for a retry."""
+
+    newest: float
+    arrival: float
+    batch_id: str | None = None
+
+    @classmethod
+    def of(cls, times: Float64, arrival: float, batch_id: str | None = None) -> "Beginning":
+        """Of a batch with event ``times`` float64 [n]."""
+        return cls(float(times.max()) if len(times) else -math.inf, arrival, batch_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
     """What a batch starts from: the largest event time before it in seconds (-inf: none), the versions that are live,
-    the rules of the source, and which version judges beside the live one now, also where a batch is retried."""
+    the rules of the source, and which version judges beside the live one now, also where a batch is retried;
+    ``repeated``: it was begun before, and starts from what it started from then."""
 
     prior_max: float
     bundle: str | None
@@ -74,6 +94,12 @@ class Began:
     tree_version: int
     rules: StoredRules
     shadow: str | None = None
+    repeated: bool = False
+
+    @property
+    def judged_by(self) -> tuple[object, ...]:
+        """What is the same for batches that are judged alike."""
+        return self.bundle, self.tree_id, self.tree_version, self.rules.version, self.shadow
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +123,43 @@ class Clock:
         return self.largest - lateness_s + max(0.0, now - self.last_input - lateness_s)
 
 
-async def begin(
+async def begin(redis: Redis, source: str, batch: Beginning, known: StoredRules = NOTHING) -> Began:
+    """``begin_each`` of one batch."""
+    [began] = await begin_each(redis, source, [batch], known)
+    return began
+
+
+async def begin_each(
     redis: Redis,
     source: str,
-    batch_id: str | None,
-    max_time: float,
-    now: float,
+    batches: Sequence[Beginning],
     known: StoredRules = NOTHING,
     stored_to: float = -math.inf,
-) -> Began:
-    """Note a batch whose largest event time is ``max_time`` seconds (-inf: none says one) and that came at ``now``;
-    ``known`` are the rules that the caller has, which come back where nothing changed; ``stored_to`` does what
-    ``advance`` does, for an earlier batch.
+) -> list[Began]:
+    """Note batches one after the other, in one round trip; ``known`` are the rules that the caller has, which come back
+    where nothing changed; ``stored_to`` does what ``advance`` does, for an earlier batch.
 
-    The same ``batch_id`` gets the same answer for 15 minutes. Raises StateError where Redis is away.
+    The same batch id gets the same answer for 15 minutes. Raises StateError where Redis is away.
     """
-    names = [
+    shared = [
         keys.clock(source), keys.live_bundle(source), keys.tree(source), *rules.names(source),
         keys.shadow_bundle(source),
     ]  # fmt: skip
-    if batch_id is not None:
-        names.append(keys.begun(source, batch_id))
-    args: list[Arg] = [repr(float(max_time)), repr(float(now)), keys.BATCH_TTL_S, known.version, repr(float(stored_to))]
-    prior, bundle, tree_id, tree_version, version, read, shadow = await BEGIN.call(redis, names, args)
+    calls = []
+    for batch in batches:
+        names = shared if batch.batch_id is None else [*shared, keys.begun(source, batch.batch_id)]
+        args: list[Arg] = [
+            repr(batch.newest), repr(float(batch.arrival)), keys.BATCH_TTL_S, known.version, repr(float(stored_to)),
+        ]  # fmt: skip
+        calls.append((names, args))
+    return [_began(reply, known) for reply in await BEGIN.call_each(redis, calls)]
+
+
+def _began(reply: Sequence[Any], known: StoredRules) -> Began:
+    prior, bundle, tree_id, tree_version, version, read, shadow, again = reply
     return Began(
         float(prior), bundle.decode() or None, tree_id.decode() or None, int(tree_version),
-        rules.as_read(version, read, known), shadow.decode() or None,
+        rules.as_read(version, read, known), shadow.decode() or None, bool(again),
     )  # fmt: skip
 
 
@@ -132,8 +169,9 @@ async def first_arrival(redis: Redis, source: str, batch_id: str, now: float) ->
     A source without timestamps dates its lines by it, so a retry must not bring another time.
     """
     key = keys.arrived(source, batch_id)
-    await command(redis, "SET", key, repr(float(now)), "NX", "EX", keys.BATCH_TTL_S)
-    return float(await command(redis, "GET", key) or now)
+    set_once: list[Word] = ["SET", key, repr(float(now)), "NX", "EX", keys.BATCH_TTL_S]
+    _, first = await pipelined(redis, [set_once, ["GET", key]])
+    return float(first or now)
 
 
 async def advance(redis: Redis, source: str, max_time: float) -> None:

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from models.errors import StateError
+from service.pipeline.report import Reporter
 from tests.golden import blocks
 from tests.service.serving import Replica, blocks_bundle, later_shop_lines, running, shop_bundle, stored, until
 
@@ -21,13 +23,18 @@ async def replica(redis: Redis, redis_url: str, tmp_path: Path) -> AsyncIterator
         yield replica
 
 
-async def together(replica: Replica, source: str, bodies: Sequence[dict[str, Any]]) -> list[httpx.Response]:
-    """Answers of requests that all wait while the source is busy, in the order in which they were sent."""
+async def together(
+    replica: Replica, source: str, bodies: Sequence[dict[str, Any]], keys: Sequence[str] | None = None
+) -> list[httpx.Response]:
+    """Answers of requests that all wait while the source is busy, in the order in which they were sent, each under its
+    Idempotency-Key where ``keys`` are given."""
     worker = replica.core._workers[source]
     async with replica.core.sources.live[source].lock:
         tasks = []
         for number, body in enumerate(bodies):
-            tasks.append(asyncio.create_task(replica.http.post("/ingest", json={"source": source, **body})))
+            headers = {} if keys is None else {"idempotency-key": keys[number]}
+            sent = replica.http.post("/ingest", json={"source": source, **body}, headers=headers)
+            tasks.append(asyncio.create_task(sent))
             # The first one is the worker's own batch already; the others wait.
             waiting = max(0, number)
             await until(lambda n=waiting: len(worker._waiting) == n and worker._arrived.is_set(), "it waits")  # type: ignore[misc]
@@ -72,6 +79,51 @@ async def test_waiting_requests_are_answered_as_if_each_had_come_alone(
     assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
     assert any(answer["rejected"] for answer in found)
     assert {answer["status"] for answer in found} == ({200, 422} if size == 1 else {200})
+
+
+async def test_waiting_requests_under_keys_are_one_batch_and_each_is_answered_and_repeated_as_its_own(
+    replica: Replica, redis: Redis, redis_url: str, tmp_path: Path
+) -> None:
+    lines = blocks.golden_log()
+    bodies = [{"lines": lines[start : start + 40]} for start in range(0, len(lines), 40)]
+    keys = [f"request {number}" for number in range(len(bodies))]
+    before = (await replica.metrics()).get('tocsin_batch_lines_count{source="blocks"}', 0)
+    responses = await together(replica, "blocks", bodies, keys)
+    found = [comparable(response) for response in responses]
+    assert (await replica.metrics())['tocsin_batch_lines_count{source="blocks"}'] - before == 2
+    incidents = {item["id"]: item["count"] for item in (await replica.get("/incidents"))["incidents"]}
+    for number, body in enumerate(bodies):
+        again = await replica.http.post(
+            "/ingest", json={"source": "blocks", **body}, headers={"idempotency-key": keys[number]}
+        )
+        assert again.content == responses[number].content
+    assert incidents
+    assert {item["id"]: item["count"] for item in (await replica.get("/incidents"))["incidents"]} == incidents
+    ends = await ends_of(replica, "blocks")
+    assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
+
+
+async def test_what_was_appended_before_is_judged_alone_and_as_it_was_then(
+    replica: Replica, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two requests are appended and fail; others come between; their retries wait together with a new one."""
+    lines = [line for line in blocks.golden_log() if line[:1].isdigit()]
+    bodies = [{"lines": lines[start : start + 60]} for start in range(0, 240, 60)]
+    keys = [f"request {number}" for number in range(len(bodies))]
+
+    async def away(*_given: Any, **_named: Any) -> None:
+        raise StateError("Redis is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Reporter, "report_each", away)
+        failed = await together(replica, "blocks", bodies[:2], keys[:2])
+        assert [response.status_code for response in failed] == [503, 503]
+    [between] = await together(replica, "blocks", bodies[2:3], keys[2:3])
+    nothing = {"lines": ["no header"]}
+    later = await together(replica, "blocks", [nothing, *bodies[:2], bodies[3]], ["nothing", *keys[:2], keys[3]])
+    found = [comparable(response) for response in (*later[1:3], between, later[3])]
+    ends = await ends_of(replica, "blocks")
+    assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
 
 
 async def test_a_request_never_carries_on_another_ones_record(

@@ -27,6 +27,7 @@ from service.pipeline.silence import Hearing
 from service.state import incidents, keys, verdicts, watermark
 from service.state.connection import open_client
 from service.state.frames import ADVANCE, CLOSE, StoredFrames
+from service.state.watermark import Beginning
 from service.state.windows import StoredSessions
 from tests.service.serving import Link
 from training.autolog import AutoLogSettings, fit_records
@@ -93,7 +94,7 @@ class Replica:
         """Count a batch as the pipeline does; how many came too late beyond those behind the watermark."""
         records = Splitter(source()).split(lines, self.now)
         newest = float(records.time.max())
-        began = await watermark.begin(self.redis, "s", batch_id, newest, self.now)
+        began = await watermark.begin(self.redis, "s", Beginning(newest, self.now, batch_id))
         late = await self.counting.count(records, began.prior_max, batch_id)
         await watermark.advance(self.redis, "s", newest)
         return late

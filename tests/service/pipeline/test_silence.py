@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from service.pipeline.silence import Hearing
 from service.state import watermark
+from service.state.watermark import Beginning
 
 HOUR_S = 3_600.0
 LATENESS_S = 60.0
@@ -30,7 +31,7 @@ class Replica:
         return self.wall - (await self.hearing.heard(self.wall)).last_input
 
     async def ingest(self) -> None:
-        await watermark.begin(self.redis, "s", None, 1_000.0, self.wall)
+        await watermark.begin(self.redis, "s", Beginning(1_000.0, self.wall))
 
 
 async def test_a_clock_that_jumps_makes_no_silence(redis: Redis) -> None:

@@ -12,6 +12,7 @@ from models.errors import StateError
 from service.state import keys, sources, watermark
 from service.state.connection import answers, claim_schema, command, connect, open_client, pipelined
 from service.state.embedded import EmbeddedRedis
+from service.state.watermark import Beginning
 
 
 async def test_first_connection_writes_the_schema_and_later_ones_accept_it(redis_url: str, redis: Redis) -> None:
@@ -39,7 +40,7 @@ async def test_redis_that_is_away_is_a_state_error_without_the_password(tmp_path
     with pytest.raises(StateError, match="Redis is away"):
         await sources.everyone(client)
     with pytest.raises(StateError, match="Redis is away"):
-        await watermark.begin(client, "s", None, 1.0, 1.0)
+        await watermark.begin(client, "s", Beginning(1.0, 1.0))
     await client.aclose()
 
 

@@ -28,6 +28,7 @@ from service.state import (
 )
 from service.state.connection import claim_schema, open_client
 from service.state.embedded import EmbeddedRedis, bundled_server
+from service.state.watermark import Beginning
 from service.state.windows import Peak, StoredSessions
 
 
@@ -93,9 +94,9 @@ async def test_whole_state_works_on_a_cluster_node_which_refuses_more_than_one_s
     assert await rules.hit(redis, "s", {"r": 1}, "b")
     assert await rules.protect(redis, "s", "c", {}, 1) == 2
     assert (await rules.load(redis, "s")).version == 2
-    assert (await watermark.begin(redis, "s", "b", 9.0, 9.0)).tree_version == 1
+    assert (await watermark.begin(redis, "s", Beginning(9.0, 9.0, "b"))).tree_version == 1
     assert await rules.remove(redis, "s", ["r", "c"], 9.0) == 2
-    assert (await watermark.begin(redis, "s", "b", 9.0, 9.0)).rules.rules == {"r": {}}
+    assert (await watermark.begin(redis, "s", Beginning(9.0, 9.0, "b"))).rules.rules == {"r": {}}
     assert (await rules.read(redis, "s", pin=keys.sweep_rules("s", 0))).version == 3
     assert await rules.standing(redis, "s", ["r"]) == {"r": rules.Standing(1, False)}
     await rules.forget_hits(redis, "s", ["r"])

@@ -1,29 +1,30 @@
 """The event clock only goes forward, and a retried batch is told what it was told first."""
 
 import math
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
 from service.state import keys, rules, sources, trees, watermark
 from service.state.rules import NOTHING, StoredRules
-from service.state.watermark import Began, Clock
+from service.state.watermark import Began, Beginning, Clock
 
 
 async def test_first_batch_finds_nothing_before_it(redis: Redis) -> None:
-    assert await watermark.begin(redis, "s", None, 5.5, 100.0) == Began(-math.inf, None, None, 0, NOTHING)
+    assert await watermark.begin(redis, "s", Beginning(5.5, 100.0)) == Began(-math.inf, None, None, 0, NOTHING)
 
 
 async def test_clock_keeps_the_largest_time_to_the_last_bit(redis: Redis) -> None:
     time = 1_700_000_000.123456
-    await watermark.begin(redis, "s", None, time, 10.0)
-    assert (await watermark.begin(redis, "s", None, 3.0, 11.0)).prior_max == time
-    assert (await watermark.begin(redis, "s", None, -math.inf, 9.0)).prior_max == time
-    assert (await watermark.begin(redis, "t", None, 1.0, 1.0)).prior_max == -math.inf
+    await watermark.begin(redis, "s", Beginning(time, 10.0))
+    assert (await watermark.begin(redis, "s", Beginning(3.0, 11.0))).prior_max == time
+    assert (await watermark.begin(redis, "s", Beginning(-math.inf, 9.0))).prior_max == time
+    assert (await watermark.begin(redis, "t", Beginning(1.0, 1.0))).prior_max == -math.inf
 
 
 async def test_only_a_stored_batch_moves_what_closes_silent_sessions(redis: Redis) -> None:
     time = 1_700_000_000.123456
-    await watermark.begin(redis, "s", None, time, 10.0)
+    await watermark.begin(redis, "s", Beginning(time, 10.0))
     assert await watermark.read(redis, "s") == Clock(-math.inf, 10.0, 1)
     await watermark.advance(redis, "s", time)
     assert await watermark.read(redis, "s") == Clock(time, 10.0, 1)
@@ -33,7 +34,7 @@ async def test_only_a_stored_batch_moves_what_closes_silent_sessions(redis: Redi
 
 
 async def test_batch_of_end_records_alone_leaves_no_time(redis: Redis) -> None:
-    await watermark.begin(redis, "s", None, -math.inf, 9.0)
+    await watermark.begin(redis, "s", Beginning(-math.inf, 9.0))
     assert await watermark.read(redis, "s") == Clock(-math.inf, 9.0, 1)
 
 
@@ -41,26 +42,28 @@ async def test_retried_batch_gets_the_versions_and_time_of_its_first_run(redis: 
     await sources.activate(redis, "s", "v1")
     await trees.seed(redis, "s", {"tree_id": "t", "version": 4})
     await rules.put(redis, "s", "r", {"scope": "template"})
-    first = await watermark.begin(redis, "s", "batch", 50.0, 1.0)
+    first = await watermark.begin(redis, "s", Beginning(50.0, 1.0, "batch"))
     assert first == Began(-math.inf, "v1", "t", 4, StoredRules(1, {"r": {"scope": "template"}}))
     await sources.activate(redis, "s", "v2")
     await rules.remove(redis, "s", ["r"], 2.0)
-    await watermark.begin(redis, "s", None, 60.0, 2.0)
-    assert await watermark.begin(redis, "s", "batch", 50.0, 3.0) == first
-    assert await watermark.begin(redis, "s", None, 0.0, 3.0) == Began(60.0, "v2", "t", 4, StoredRules(2, {}))
-    assert await watermark.begin(redis, "s", "batch", 50.0, 3.0, StoredRules(2, {})) == first
+    await watermark.begin(redis, "s", Beginning(60.0, 2.0))
+    assert await watermark.begin(redis, "s", Beginning(50.0, 3.0, "batch")) == replace(first, repeated=True)
+    assert await watermark.begin(redis, "s", Beginning(0.0, 3.0)) == Began(60.0, "v2", "t", 4, StoredRules(2, {}))
+    assert await watermark.begin(redis, "s", Beginning(50.0, 3.0, "batch"), StoredRules(2, {})) == replace(
+        first, repeated=True
+    )
     assert 0 < await redis.ttl(keys.begun("s", "batch")) <= keys.BATCH_TTL_S
 
 
 async def test_rules_come_with_the_first_round_trip_where_they_changed(redis: Redis) -> None:
     await rules.put(redis, "s", "r", {"n": 1})
-    known = (await watermark.begin(redis, "s", None, 1.0, 1.0)).rules
+    known = (await watermark.begin(redis, "s", Beginning(1.0, 1.0))).rules
     assert known == StoredRules(1, {"r": {"n": 1}})
-    assert (await watermark.begin(redis, "s", None, 1.0, 1.0, known)).rules is known
-    assert (await watermark.begin(redis, "s", "batch", 1.0, 1.0, known)).rules is known
+    assert (await watermark.begin(redis, "s", Beginning(1.0, 1.0), known)).rules is known
+    assert (await watermark.begin(redis, "s", Beginning(1.0, 1.0, "batch"), known)).rules is known
     await rules.put(redis, "s", "q", {"n": 2})
-    assert (await watermark.begin(redis, "s", "batch", 1.0, 1.0, known)).rules is known
-    assert set((await watermark.begin(redis, "s", None, 1.0, 1.0, known)).rules.rules) == {"r", "q"}
+    assert (await watermark.begin(redis, "s", Beginning(1.0, 1.0, "batch"), known)).rules is known
+    assert set((await watermark.begin(redis, "s", Beginning(1.0, 1.0), known)).rules.rules) == {"r", "q"}
 
 
 def test_wall_clock_moves_the_watermark_when_input_stops() -> None:
@@ -73,9 +76,9 @@ def test_wall_clock_moves_the_watermark_when_input_stops() -> None:
 
 
 async def test_reset_forgets_the_time(redis: Redis) -> None:
-    await watermark.begin(redis, "s", None, 60.0, 2.0)
+    await watermark.begin(redis, "s", Beginning(60.0, 2.0))
     await watermark.reset(redis, "s")
-    assert (await watermark.begin(redis, "s", None, 1.0, 3.0)).prior_max == -math.inf
+    assert (await watermark.begin(redis, "s", Beginning(1.0, 3.0))).prior_max == -math.inf
 
 
 async def test_retried_batch_arrived_when_its_first_try_did(redis: Redis) -> None:
@@ -83,3 +86,12 @@ async def test_retried_batch_arrived_when_its_first_try_did(redis: Redis) -> Non
     assert await watermark.first_arrival(redis, "s", "batch", 250.0) == 100.25
     assert await watermark.first_arrival(redis, "s", "another", 250.0) == 250.0
     assert await watermark.first_arrival(redis, "t", "batch", 300.0) == 300.0
+
+
+async def test_batches_that_come_together_begin_one_after_the_other(redis: Redis) -> None:
+    batches = [Beginning(50.0, 1.0, "a"), Beginning(70.0, 2.0, "b"), Beginning(60.0, 3.0, "c")]
+    first = await watermark.begin_each(redis, "s", batches)
+    assert [began.prior_max for began in first] == [-math.inf, 50.0, 70.0]
+    assert not any(began.repeated for began in first)
+    again = await watermark.begin_each(redis, "s", [batches[1], Beginning(80.0, 4.0, "d")])
+    assert [(began.prior_max, began.repeated) for began in again] == [(50.0, True), (70.0, False)]
