@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import math
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,7 @@ from models.errors import StateError
 from models.source.config import Source
 from service.access.gate import Gate
 from service.drift.watch import DriftWatch
-from service.errors import Conflict, KeyReused, Unavailable, WrongValue
+from service.errors import Conflict, KeyReused, Unavailable
 from service.exposition import exposition
 from service.incidents.desk import IncidentDesk
 from service.inventory import Inventory
@@ -45,8 +43,9 @@ from service.queue.durable import DurableQueue
 from service.settings import Settings
 from service.spool.comparison import Comparison
 from service.spool.spool import Spool
-from service.state import answers, connection, verdicts, watermark
+from service.state import answers, connection, watermark
 from service.state.windows import StoredSessions
+from service.told import ToldVerdicts
 from service.workers import Workers
 
 log = logging.getLogger("tocsin")
@@ -54,9 +53,6 @@ log = logging.getLogger("tocsin")
 SWEEP_EVERY_S = 1.0
 CONNECT_EVERY_S = 1.0
 CANCEL_EVERY_S = 1.0
-PLACE = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
-LATEST_S = 253_402_300_799.0
-"""The end of year 9999."""
 BEHIND_THREADS = 1
 """What nobody waits for, such as the spool, never stands before a batch."""
 CPU_THREADS = 2
@@ -148,6 +144,7 @@ class Core:
             clock=clock,
             submit=lambda source, run: self._workers[source].submit_run(run, clock()),
         )
+        self.told = ToldVerdicts(self.redis, self.sources, self.queue)
         self._tasks: list[asyncio.Task[None]] = []
         self._connected = False
         self._reason = "starting"
@@ -244,26 +241,6 @@ class Core:
         """Store a source's configuration. Raises ConfigError, and Conflict where its live bundle parses otherwise."""
         self._redaction.check(Source.from_dict({**config, "name": name}))
         return await self.sources.configure(name, config)
-
-    async def session_verdicts(self, source: str, since: str | None, limit: int) -> dict[str, Any]:
-        """Verdicts of ended sessions after ``since`` (an id of an earlier answer, or seconds), oldest first."""
-        live = await self.sources.get(source)
-        after = verdicts.BEGINNING
-        if since is not None:
-            after = since if _is_place(since) else verdicts.after_time(_seconds(since))
-        found = await verdicts.read(self.redis, live.name, after, limit)
-        return {
-            "verdicts": [stored.verdict for stored in found],
-            "next": found[-1].id if found else since,
-        }
-
-    async def batch_verdicts(self, batch: str, source: str | None, since: str | None, limit: int) -> dict[str, Any]:
-        """What became of a batch that was accepted for later; from ``since`` on, the ``next`` of an earlier answer."""
-        if source is not None and not batch.startswith(f"{source}:"):
-            raise WrongValue("this batch is not of that source")
-        if since is not None and not (since.isdecimal() and len(since) < 10):
-            raise WrongValue("since must be `next` of an earlier answer for this batch")
-        return await self.queue.batch(batch, int(since or 0), limit)
 
     async def readiness(self) -> dict[str, Any]:
         """Whether lines can be judged now, why not, and what by."""
@@ -365,19 +342,3 @@ class Core:
                 self._lost(str(error))
             except Exception:  # without this task no silent session would ever close again
                 log.exception("closing idle sessions failed")
-
-
-def _is_place(text: str) -> bool:
-    """Whether a text is the id of an entry in a stream: two numbers of 64 bits."""
-    found = PLACE.fullmatch(text)
-    return found is not None and all(int(number) < 2**64 for number in found.groups())
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not abs(seconds) <= LATEST_S:
-        raise WrongValue("since must be `next` of an earlier answer, or seconds since the epoch")
-    return seconds

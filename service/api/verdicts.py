@@ -27,7 +27,7 @@ async def list_verdicts(
     verdicts."""
     if batch is not None:
         gate.check_source(caller, batch.partition(":")[0])
-        return await core.batch_verdicts(batch, source, since, limit)
+        return await core.told.of_batch(batch, source, since, limit)
     if source is None:
         raise WrongValue("name a source, or the batch of a 202")
-    return await core.session_verdicts(source, since, limit)
+    return await core.told.of_sessions(source, since, limit)
