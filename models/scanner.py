@@ -170,4 +170,5 @@ def _compiled(pattern: str) -> LinearRegex:
 def _frame(names: Sequence[str], rows: Sequence[Sequence[str | None]], height: int) -> pl.DataFrame:
     if not names:
         return pl.DataFrame(height=height)
-    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")
+    columns = zip(*rows, strict=True)
+    return pl.DataFrame([pl.Series(name, own, dtype=pl.String) for name, own in zip(names, columns, strict=True)])
