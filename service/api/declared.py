@@ -53,3 +53,17 @@ def body(content: Content) -> dict[str, Any]:
     """``openapi_extra`` of a route that reads its body by itself: schemas by media type."""
     bodies = {kind: {"schema": schema} for kind, schema in content.items()}
     return {"requestBody": {"required": True, "content": bodies}}
+
+
+def in_query(model: type[BaseModel]) -> list[dict[str, Any]]:
+    """``parameters`` of a route that reads its query by itself, as ``model``."""
+    found = []
+    for name, schema in model.model_json_schema()["properties"].items():
+        described = {"description": schema["description"]} if "description" in schema else {}
+        found.append({"name": name, "in": "query", "required": False, "schema": schema, **described})
+    return found
+
+
+def in_header(name: str, longest: int) -> dict[str, Any]:
+    """One of ``parameters``: a header of at most so many characters, which may be left out."""
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string", "maxLength": longest}}

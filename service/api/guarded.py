@@ -140,9 +140,14 @@ def _given(body: bytes) -> Callable[[], Coroutine[Any, Any, Message]]:
     return receive
 
 
-async def _caller(request: Request) -> Caller:
+def caller_of(request: Request) -> Caller:
+    """Who sends it: what the route found out before anything else."""
     caller: Caller = request.scope.get(CALLER, ANYBODY)
     return caller
+
+
+async def _caller(request: Request) -> Caller:
+    return caller_of(request)
 
 
 async def _gate(request: Request) -> Gate:

@@ -3,15 +3,16 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, ValidationError
 
 from service.api.body import MAX_SESSION_BYTES, BodyError, Limits, decompressed, read_request, source_at_once
-from service.api.declared import TEXT, refusals
+from service.api.declared import TEXT, in_header, in_query, refusals
 from service.api.declared import body as described
-from service.api.dependencies import CoreDependency
-from service.api.guarded import CallerDependency, Intake
+from service.api.dependencies import core_of
+from service.api.guarded import Intake, caller_of
 from service.api.reading import read_body
 from service.errors import WrongValue
 from service.pipeline.answer import Wanted
@@ -53,47 +54,67 @@ class Accepted(BaseModel):
     rejected: list[dict[str, Any]]
 
 
+class Asked(BaseModel):
+    """What the address asks for."""
+
+    source: Annotated[str | None, Field(max_length=64, description="source, where the body does not name it")] = None
+    wait: Annotated[bool, Field(description="true answers with verdicts, false once the lines are safe")] = True
+    verdicts: Annotated[Wanted, Field(description="which verdicts to send back")] = "all"
+    mode: Annotated[
+        Literal["live", "backfill"], Field(description="backfill: history, of whose incidents nobody is told")
+    ] = "live"
+
+
+_USUAL = Asked()
+
+
+def _asked(request: Request) -> Asked:
+    """Read here and not by FastAPI, which takes longer over six parameters than over all else that it does. Raises
+    RequestValidationError."""
+    if not request.url.query:
+        return _USUAL
+    try:
+        return Asked.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        raise RequestValidationError(
+            [{**wrong, "loc": ("query", *wrong["loc"])} for wrong in error.errors()]
+        ) from error
+
+
 @router.post(
     "/ingest",
-    openapi_extra=described({"application/json": _BATCH, "application/x-ndjson": TEXT, "text/plain": TEXT}),
+    openapi_extra={
+        **described({"application/json": _BATCH, "application/x-ndjson": TEXT, "text/plain": TEXT}),
+        "parameters": [*in_query(Asked), in_header("idempotency-key", MAX_KEY_LENGTH)],
+    },
     responses={
         202: {"model": Accepted, "description": "In the durable queue, but for what was rejected"},
         **refusals(400, 404, 408, 409, 413, 415, 429),
     },
 )
-async def ingest(
-    request: Request,
-    core: CoreDependency,
-    caller: CallerDependency,
-    source: Annotated[str | None, Query(max_length=64, description="source, where the body does not name it")] = None,
-    wait: Annotated[bool, Query(description="true answers with verdicts, false once the lines are safe")] = True,
-    verdicts: Annotated[Literal["all", "anomalous", "none"], Query(description="which verdicts to send back")] = "all",
-    mode: Annotated[
-        Literal["live", "backfill"], Query(description="backfill: history, of whose incidents nobody is told")
-    ] = "live",
-    idempotency_key: Annotated[str | None, Header(max_length=MAX_KEY_LENGTH)] = None,
-) -> Response:
+async def ingest(request: Request) -> Response:
     """Judge a batch of log lines (JSON, NDJSON or text; gzip if wanted) and answer with a verdict for each, or accept
     it (202) once it is in the durable queue."""
+    core, caller, headers = core_of(request), caller_of(request), request.headers
+    asked = _asked(request)
+    key = headers.get("idempotency-key")
+    if key is not None and not (0 < len(key) <= MAX_KEY_LENGTH and key.isprintable()):
+        raise WrongValue(f"Idempotency-Key must be 1 to {MAX_KEY_LENGTH} printable characters; or leave the header out")
     limits = Limits(core.settings.max_body_bytes, core.settings.max_request_lines)
-    headers = request.headers
     try:
         body = await read_body(request, limits.body_bytes, core.settings.body_s)
         # A retry that was compressed otherwise, or not, is the same request.
         plain = decompressed(body, headers.get("content-encoding", ""), limits.body_bytes)
         content_type = headers.get("content-type", "")
-        named = source_at_once(plain, content_type, source)
-        if wait and named is not None:
+        named = source_at_once(plain, content_type, asked.source)
+        if asked.wait and named is not None:
             core.gate.check_source(caller, named)
             core.check_room(named)
-        decoded = read_request(plain, content_type, source, limits)
+        decoded = read_request(plain, content_type, asked.source, limits)
     except BodyError as error:
         return JSONResponse({"error": str(error)}, error.status)
-    if idempotency_key is not None and not (idempotency_key and idempotency_key.isprintable()):
-        raise WrongValue("Idempotency-Key must be printable text; leave the header out where there is none")
     core.gate.check_source(caller, decoded.source)
     core.gate.charge(caller, decoded.received)
-    wanted: Wanted = verdicts
-    given = replace(decoded, backfill=mode == "backfill")
-    answer = await core.ingest(given, plain, wanted, idempotency_key, wait=wait)
+    given = replace(decoded, backfill=asked.mode == "backfill")
+    answer = await core.ingest(given, plain, asked.verdicts, key, wait=asked.wait)
     return Response(answer.body, answer.status, media_type="application/json")
