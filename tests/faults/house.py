@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import training.sample
-from models.bundles import SHIPPED
+from models.bundles import SHIPPED, BundleStore
 from models.record import Records
 from models.source.config import Source
 from service.replay.batches import Batch, rounds
@@ -47,6 +47,13 @@ class Material:
     lines: list[str]
     records: Records
     batch_lines: int
+
+    @property
+    def silence_s(self) -> float:
+        """How long after its last line a session is closed, seconds: its version's ``idle_s`` and ``lateness_s``."""
+        store = BundleStore(self.bundles)
+        settings = store.load(self.source.name, store.newest(self.source.name) or "").manifest.session
+        return settings.idle_s + settings.lateness_s
 
     @property
     def rounds(self) -> list[list[Batch]]:

@@ -15,9 +15,12 @@ from rich.console import Console
 
 from tests.faults import holdings
 from tests.faults.house import Material, house
-from tests.faults.offering import STEP_S, Meter, Sender, Sent, client, said
+from tests.faults.offering import STEP_S, Meter, Sender, Sent, clients, said
 from tests.faults.traffic import Lanes
 
+CHURNED_BY, CHURNED_S = 4, 30.0
+"""Beyond the silence that ends a session: then as many end as begin."""
+WARMED_MOST_S = 600.0
 CALM_SHARE = 0.3
 CALM_S = 10.0
 OVERLOAD_S = 30.0
@@ -41,10 +44,9 @@ async def soak(
 ) -> dict[str, Any]:
     """a share of the measured capacity for so many minutes, a row of figures each: latency, dropped lines, CPU, memory
     of the service and of Redis, and what Redis holds"""
-    async with house(material) as running, client() as http:
+    async with house(material) as running, clients() as http:
         sender = Sender(http, running, Lanes(material))
-        console.print("measuring capacity")
-        capacity = await sender.capacity(console, step_s)
+        capacity = await _churning(sender, material, console, step_s)
         rate = share * capacity
         console.print(f"capacity {capacity:,.0f} lines/s; offering {rate:,.0f} for {minutes:g} min")
         console.print("  ".join(f"{title:>8}" for title in COLUMNS.values()), highlight=False, soft_wrap=True)
@@ -79,12 +81,24 @@ async def soak(
         return {"capacity": capacity, "share": share, "minutes": rows, **found}
 
 
+async def _churning(sender: Sender, material: Material, console: Console, step_s: float) -> float:
+    """Capacity once sessions end as fast as they begin when the service is kept busy: lines cost less before that."""
+    warm_s = material.silence_s + CHURNED_S
+    if warm_s > WARMED_MOST_S:
+        console.print(f"sessions end after {material.silence_s:,.0f} s of silence: capacity is that while none does")
+    else:
+        console.print(f"keeping it busy for {warm_s:,.0f} s, until as many sessions end as begin")
+        await sender.busy(CHURNED_BY, warm_s)
+    console.print("measuring capacity")
+    return await sender.capacity(console, step_s)
+
+
 async def overload(
     material: Material, minutes: float, share: float, console: Console, step_s: float = STEP_S
 ) -> dict[str, Any]:
     """2.5 times the measured capacity for half a minute, then little: what was refused and failed, what was answered
     meanwhile as a share of capacity, and how soon all is calm again"""
-    async with house(material, queue_lines=QUEUE_LINES) as running, client() as http:
+    async with house(material, queue_lines=QUEUE_LINES) as running, clients() as http:
         sender = Sender(http, running, Lanes(material))
         console.print("measuring capacity")
         capacity = await sender.capacity(console, step_s)
