@@ -43,7 +43,7 @@ from service.queue.durable import DurableQueue
 from service.settings import Settings
 from service.spool.comparison import Comparison
 from service.spool.spool import Spool
-from service.state import answers, connection, watermark
+from service.state import answers, connection, keys, watermark
 from service.state.windows import StoredSessions
 from service.told import ToldVerdicts
 from service.workers import Workers
@@ -234,7 +234,8 @@ class Core:
                 await answers.abandon(self.redis, live.name, idempotency_key, body_hash)
             raise
         if wait:
-            await self.sessions.forget(live.name, batch_id)
+            await self.sessions.forget(live.name, batch_id, keys.drawer(arrival))
+            await watermark.forget(self.redis, live.name, batch_id)
         return answer
 
     async def configure(self, name: str, config: dict[str, Any]) -> dict[str, Any]:

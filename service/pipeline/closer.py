@@ -78,9 +78,10 @@ class Closer:
         self._unreported = True
         async with live.lock:
             number = await sweeps.number(self._redis, live.name)
+            drawer = keys.drawer(number)  # a sweep a second, or fewer
             batch_id, pin = f"sweep-{number}", keys.sweep_rules(live.name, number)
             try:
-                closings = await self._sessions.sweep(live.name, live.settings, mark, batch_id)
+                closings = await self._sessions.sweep(live.name, live.settings, mark, batch_id, drawer=drawer)
             except BatchOver:  # this replica stood still beyond its lease: another one closed and reported them
                 self._unreported = False
                 return 0
@@ -94,7 +95,7 @@ class Closer:
                 self._watch(live.seen(live.judge, nothing, judged, live.rules_of(given), now))
             await sweeps.done(self._redis, live.name, number)
             self._unreported = False
-            await self._sessions.forget(live.name, batch_id)
+            await self._sessions.forget(live.name, batch_id, drawer)
             await rules.unpin(self._redis, pin)
         return len(closings)
 

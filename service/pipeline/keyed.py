@@ -21,6 +21,7 @@ from service.pipeline.batch import Count
 from service.pipeline.merge import Merged, merge
 from service.pipeline.report import Own
 from service.pipeline.worker import Job
+from service.state import keys
 from service.state.watermark import Began, Beginning
 from service.state.windows import Appended, Part
 
@@ -75,7 +76,12 @@ class KeyedBatch:
         the first's, which a retry of that other alone would then judge without what the first one's lines said of
         it."""
         return [
-            Part(piece(rows, own), -np.inf if at else float(rows.watermark[own.stop - 1]), self.apart.batch_ids[number])
+            Part(
+                piece(rows, own),
+                -np.inf if at else float(rows.watermark[own.stop - 1]),
+                self.apart.batch_ids[number],
+                keys.drawer(self.jobs[number].arrival),
+            )
             for at, (number, own) in enumerate(self.apart.rows_of(events))
         ]
 

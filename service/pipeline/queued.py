@@ -97,7 +97,7 @@ class QueuedBatch:
         return [
             Part(
                 piece(rows, own), float(rows.watermark[own.stop - 1]), self.apart.batch_ids[number],
-                self.queued[number].fence,
+                fence=self.queued[number].fence,
             )
             for number, own in self.apart.rows_of(events)
         ]  # fmt: skip

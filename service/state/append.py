@@ -22,23 +22,25 @@ HEADER = struct.Struct("<ddIIIIHHHHI")
 PURE_END = MAX_KEY + 1
 ENDS = 0x8000
 
-# KEYS live, idle, peaks, notes, the reply's key where the batch may be retried, and where it comes out of the durable
-# queue that partition's state. ARGV header (idle_s f64, sweep_to f64, tail u32, sweep limit u32, TTLs u32, u32; of
-# notes: bytes and number of value vectors, bytes and number of codes, u16 each; fencing token u32), msgpack arrays of:
-# rows of each session, keys (bit 15: ends), times, watermarks, session ids, and where notes are kept each row's values
-# and codes. Reply: priors, closings flat as (session, state, peaks, row), notes; 'fenced' to a stale token.
+# KEYS live, idle, peaks, notes; where the batch may be retried the reply's key and the drawer of those that are over,
+# and where it comes out of the durable queue that partition's state. ARGV header (idle_s f64, sweep_to f64, tail u32,
+# sweep limit u32, TTLs u32, u32; of notes: bytes and number of value vectors, bytes and number of codes, u16 each;
+# fencing token u32), msgpack arrays of: rows of each session, keys (bit 15: ends), times, watermarks, session ids, and
+# where notes are kept each row's values and codes. Reply: priors, closings flat as (session, state, peaks, row), notes;
+# 'fenced' to a stale token, 'over' where the batch's answer is stored.
 APPEND = Script(
     "append",
     """
-local live, idle, peaks, notes, kept = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local live, idle, peaks, notes, kept, over = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local sunpack, spack, sub, rep = struct.unpack, struct.pack, string.sub, string.rep
 local idle_s, sweep_to, h, limit, ttl, kept_ttl, vsize, vdepth, csize, cdepth, token =
   sunpack('<ddIIIIHHHHI', ARGV[1])
-if KEYS[6] and tonumber(redis.call('HGET', KEYS[6], 'fence')) ~= token then return 'fenced' end
+if KEYS[7] and tonumber(redis.call('HGET', KEYS[7], 'fence')) ~= token then return 'fenced' end
 if kept then
   local reply = redis.call('GET', kept)
-  if reply == 'over' then return reply end
+  if reply == 'over' then return reply end -- as versions before 2026-12 left it
   if reply then return cmsgpack.unpack(reply) end
+  if redis.call('SISMEMBER', over, string.match(kept, ':batch:(.+)$')) == 1 then return 'over' end
 end
 local sizes, rowkeys = cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
 local times, marks = cmsgpack.unpack(ARGV[4]), cmsgpack.unpack(ARGV[5])

@@ -174,6 +174,11 @@ async def first_arrival(redis: Redis, source: str, batch_id: str, now: float) ->
     return float(first or now)
 
 
+async def forget(redis: Redis, source: str, batch_id: str) -> None:
+    """Drop what a batch was told, whose final answer is stored."""
+    await command(redis, "DEL", keys.begun(source, batch_id), keys.arrived(source, batch_id))
+
+
 async def advance(redis: Redis, source: str, max_time: float) -> None:
     """Note that every row of a batch is stored whose largest event time is ``max_time`` seconds: what is silent by it
     may be closed now. Raises StateError where Redis is away."""

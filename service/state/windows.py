@@ -34,7 +34,7 @@ and a batch that closed thousands kept the next ones waiting for a second. Those
 or with the sweep of the same second."""
 _EVERYWHERE = range(keys.PARTITIONS)
 _OVER = b"over"
-"""In the place of a kept reply once the batch's answer is stored. Not msgpack of any reply: that is an array."""
+"""The reply where the batch's answer is stored."""
 
 # KEYS live, peaks. ARGV TTL in seconds, then (session, started f64, member, raw f64) flat, floats packed.
 RAISE_PEAKS = Script(
@@ -58,6 +58,18 @@ for i = 2, #ARGV, 4 do
 end
 if raised > 0 then redis.call('EXPIRE', KEYS[2], ARGV[1]) end
 return raised
+""",
+)
+
+
+# KEYS kept reply, drawer. ARGV batch id, TTL of the drawer in seconds.
+FORGET = Script(
+    "forget_batch",
+    """
+if redis.call('DEL', KEYS[1]) == 0 then return 0 end
+redis.call('SADD', KEYS[2], ARGV[1])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
+return 1
 """,
 )
 
@@ -97,12 +109,13 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows that are appended as one: ``sweep_to`` and ``batch_id`` as for ``StoredSessions.append``. Where they come
-    out of the durable queue, ``fence`` is the right to its partition."""
+    """Rows that are appended as one: ``sweep_to``, ``batch_id`` and ``drawer`` as for ``StoredSessions.append``. Where
+    they come out of the durable queue, ``fence`` is the right to its partition."""
 
     rows: Rows
     sweep_to: float = -np.inf
     batch_id: str | None = None
+    drawer: int = 0
     fence: Fence | None = None
 
 
@@ -140,15 +153,17 @@ class StoredSessions:
         sweep_to: float = -np.inf,
         batch_id: str | None = None,
         sweep_limit: int = SWEEP_LIMIT,
+        drawer: int = 0,
     ) -> Appended:
         """Append rows and close what is over; one call per partition that the rows touch, all in one round trip.
 
         ``sweep_to`` is a watermark in seconds: in the partitions touched, up to ``sweep_limit`` sessions each that it
         has passed by ``idle_s`` are closed too. With a ``batch_id`` the same call within 15 minutes returns the same
-        and changes nothing. Raises BatchOver where that batch was forgotten meanwhile, StateError where Redis is away,
-        ValueError for keys outside 0..32766 or a tail over ``MAX_TAIL``.
+        and changes nothing; raises BatchOver where it was forgotten meanwhile, which the batch's ``drawer`` tells, the
+        same of each of its tries. Raises StateError where Redis is away, ValueError for keys outside 0..32766 or a tail
+        over ``MAX_TAIL``.
         """
-        [found] = await self.append_each(source, settings, [Part(rows, sweep_to, batch_id)], sweep_limit)
+        [found] = await self.append_each(source, settings, [Part(rows, sweep_to, batch_id, drawer)], sweep_limit)
         return found
 
     async def append_each(
@@ -184,7 +199,7 @@ class StoredSessions:
             own = slice(bounds[p], bounds[p + 1])
             numbers = by_partition[own].tolist()
             packed = columns.args(sizes[own], [names[n] for n in numbers], slice(row_bounds[p], row_bounds[p + 1]))
-            names_of = _keys_of(p, source, part.batch_id)
+            names_of = _keys_of(p, source, part.batch_id, part.drawer)
             if fence is not None and fence.partition == p:
                 names_of.append(keys.queue_state(p, source))
             found.append(_Call(p, names_of, [first, *packed], numbers, row_bounds[p]))
@@ -216,6 +231,7 @@ class StoredSessions:
         watermark: float,
         batch_id: str | None = None,
         sweep_limit: int = SWEEP_LIMIT,
+        drawer: int = 0,
     ) -> list[Closing]:
         """Close sessions whose silence the watermark has passed, the longest silent first, ``sweep_limit`` per
         partition.
@@ -223,7 +239,7 @@ class StoredSessions:
         Call again while it returns any. With a ``batch_id`` a repeated call returns the same, or raises BatchOver.
         """
         args: list[Arg] = [header(settings, watermark, sweep_limit, batch_id), *NOTHING]
-        calls = [(_keys_of(p, source, batch_id), args) for p in _EVERYWHERE]
+        calls = [(_keys_of(p, source, batch_id, drawer), args) for p in _EVERYWHERE]
         replies = await APPEND.call_each(self._redis, calls)
         if _OVER in replies:
             raise BatchOver()
@@ -265,14 +281,15 @@ class StoredSessions:
         """Forget every live session, unjudged."""
         await pipelined(self._redis, [["DEL", *_keys_of(p, source, None)] for p in _EVERYWHERE])
 
-    async def forget(self, source: str, batch_id: str) -> None:
+    async def forget(self, source: str, batch_id: str, drawer: int = 0) -> None:
         """Drop the kept replies of a batch whose final answer is stored: the larger part of a batch's memory.
 
-        A word stays in their place. Whoever began the batch and stood still since, or whose command was held up on its
-        way to Redis, finds it and appends nothing a second time.
+        Its id stays in the ``drawer``. Whoever began the batch and stood still since, or whose command was held up on
+        its way to Redis, finds it there and appends nothing a second time.
         """
-        names = [keys.appended(p, source, batch_id) for p in _EVERYWHERE]
-        await pipelined(self._redis, [["SET", name, _OVER, "XX", "KEEPTTL"] for name in names])
+        args: list[Arg] = [batch_id, keys.BATCH_TTL_S]
+        calls = [([keys.appended(p, source, batch_id), keys.over(p, source, drawer)], args) for p in _EVERYWHERE]
+        await FORGET.call_each(self._redis, calls)
 
 
 def _check(settings: SessionSettings, rows: Rows) -> None:
@@ -282,9 +299,11 @@ def _check(settings: SessionSettings, rows: Rows) -> None:
         raise ValueError(f"template ids must lie in 0..{MAX_KEY}, got {rows.key.min()}..{rows.key.max()}")
 
 
-def _keys_of(partition: int, source: str, batch_id: str | None) -> list[str]:
+def _keys_of(partition: int, source: str, batch_id: str | None, drawer: int = 0) -> list[str]:
     found = [kind(partition, source) for kind in (keys.live, keys.idle, keys.peaks, keys.notes)]
-    return found if batch_id is None else [*found, keys.appended(partition, source, batch_id)]
+    if batch_id is None:
+        return found
+    return [*found, keys.appended(partition, source, batch_id), keys.over(partition, source, drawer)]
 
 
 def _closings(flat: Sequence[Any], order: Int64, start: int) -> Iterable[Closing]:

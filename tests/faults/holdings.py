@@ -27,7 +27,7 @@ KINDS = {
         "incidents", "incident_tally", "incident_state", "incident_clauses", "incident_index", "outbox",
     ),
     "ends": ("verdicts",),
-    "retries": ("batch", "begun", "arrived", "applied"),
+    "retries": ("batch", "over", "begun", "arrived", "applied"),
 }  # fmt: skip
 """Name of a kind -> what its keys are called behind hash tag and source: kept answers, live sessions, incidents,
 verdicts of session ends, and what makes a retry change nothing. All else is ``other``."""
@@ -66,12 +66,12 @@ def read(url: str, source: str) -> Holdings:
             cursor, names = client.scan(cursor, count=SCANNED)
             kinds = {name: kind_of(name.decode(), source) for name in names}
             answers += sum(kind == "answers" for kind in kinds.values())
-            measured = [name for name, kind in kinds.items() if kind not in MANY or zlib.crc32(name) % ONE_OF == 0]
+            measured = [name for name, kind in kinds.items() if zlib.crc32(name) % _one_of(name, kind) == 0]
             with client.pipeline(transaction=False) as pipe:
                 for name in measured:
                     pipe.memory_usage(name, samples=SAMPLES)
                 for name, size in zip(measured, pipe.execute(), strict=True):
-                    sizes[kinds[name]] += (size or 0) * (ONE_OF if kinds[name] in MANY else 1)
+                    sizes[kinds[name]] += (size or 0) * _one_of(name, kinds[name])
             if not cursor:
                 break
         with client.pipeline(transaction=False) as pipe:
@@ -81,6 +81,11 @@ def read(url: str, source: str) -> Holdings:
             pipe.xlen(keys.verdicts(source))
             *live, incidents, ends = pipe.execute()
     return Holdings(used, sizes, answers, sum(live), incidents, ends)
+
+
+def _one_of(name: bytes, kind: str) -> int:
+    """Of so many keys like this one is measured."""
+    return ONE_OF if kind in MANY and b":over:" not in name else 1
 
 
 def kind_of(name: str, source: str) -> str:

@@ -62,7 +62,8 @@ def test_every_key_of_a_batch_is_of_a_kind() -> None:
         "incidents": [keys.incidents("s"), keys.incident_clauses("s"), keys.outbox("s")],
         "ends": [keys.verdicts("s")],
         "retries": [
-            keys.appended(1, "s", "b"), keys.begun("s", "b"), keys.arrived("s", "b"), keys.applied("s", "w", "b", ""),
+            keys.appended(1, "s", "b"), keys.over(1, "s", 7), keys.begun("s", "b"), keys.arrived("s", "b"),
+            keys.applied("s", "w", "b", ""),
         ],
         "other": [keys.SCHEMA, keys.tree("s"), keys.queue(1, "s")],
     }  # fmt: skip

@@ -118,7 +118,7 @@ async def test_a_stale_consumer_changes_nothing(redis: Redis) -> None:
     [entry] = (await queue.take(redis, "s", fence, "b", 100)).entries
     before = {name: await redis.dump(name) async for name in redis.scan_iter()}
     with pytest.raises(Fenced):
-        await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, stale)])
+        await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, fence=stale)])
     for refused in (
         queue.take(redis, "s", stale, "a", 100), queue.done(redis, "s", [old]),
         dead.fail(redis, "s", stale), dead.bury(redis, "s", stale, entry, "no", 1.0),
@@ -126,10 +126,12 @@ async def test_a_stale_consumer_changes_nothing(redis: Redis) -> None:
         with pytest.raises(Fenced):
             await refused
     assert {name: await redis.dump(name) async for name in redis.scan_iter()} == before
-    [appended] = await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, fence)])
+    [appended] = await sessions.append_each(
+        "s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, fence=fence)]
+    )
     assert appended.groups.names == [session]
     with pytest.raises(Fenced):  # also where the append's reply is kept
-        await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, stale)])
+        await sessions.append_each("s", SETTINGS, [Part(rows(session, 1.0), -math.inf, entry.batch_id, fence=stale)])
 
 
 async def test_parts_appended_together_are_as_if_one_after_the_other(redis: Redis) -> None:

@@ -111,6 +111,7 @@ async def test_whole_state_works_on_a_cluster_node_which_refuses_more_than_one_s
     assert await stored.count_live("s") == n
     assert len(await stored.sweep("s", rule, 1000.0, batch_id="sweep")) == n
     await stored.forget("s", "b")
+    await watermark.forget(redis, "s", "b")
     await stored.reset("s")
 
     assert await answers.begin(redis, "s", "k", "h") == answers.Fresh()
@@ -136,7 +137,7 @@ def test_keys_of_one_partition_and_of_one_source_share_a_slot() -> None:
     for partition in range(keys.PARTITIONS):
         names = [
             keys.live(partition, "a"), keys.idle(partition, "b"), keys.peaks(partition, "a"),
-            keys.appended(partition, "a", "batch{x}"),
+            keys.appended(partition, "a", "batch{x}"), keys.over(partition, "a", 7),
         ]  # fmt: skip
         assert len({key_slot(name.encode()) for name in names}) == 1
     plain = [

@@ -210,10 +210,14 @@ async def test_batch_that_was_forgotten_is_appended_by_nobody_who_comes_late(red
     with pytest.raises(BatchOver):
         await stored.sweep("s", SETTINGS, 1000.0, "sweep-0")
     assert await stored.count_live("s") == 1
-    assert await redis.ttl(keys.appended(keys.partition_of(b"a"), "s", "k")) in range(800, 901)
+    assert [name async for name in redis.scan_iter("*:batch:*")] == []
+    assert await redis.ttl(keys.over(keys.partition_of(b"a"), "s", 0)) in range(800, 901)
     # Nothing is left in partitions that the batch had no rows in.
-    left = {name async for name in redis.scan_iter("*:batch:k")}
-    assert left == {keys.appended(keys.partition_of(name), "s", "k").encode() for name in (b"a", b"b")}
+    left = [await redis.smembers(keys.over(p, "s", 0)) for p in range(keys.PARTITIONS)]
+    here = {keys.partition_of(name) for name in (b"a", b"b")}
+    assert [p for p, ids in enumerate(left) if b"k" in ids] == sorted(here)
+    # A batch of another quarter of an hour has another drawer, and another batch of the same id is another batch.
+    await stored.append("s", SETTINGS, rows, batch_id="k", drawer=1)
 
 
 async def test_retry_after_half_the_partitions_were_appended_completes_the_rest(redis: Redis) -> None:
