@@ -36,7 +36,7 @@ LEVELS = {
     "sessions": "once as many fall silent as begin",
     "incidents": f"at {keys.INCIDENTS_KEPT:,} incidents",
     "ends": f"at {keys.VERDICTS_KEPT:,} verdicts",
-    "retries": f"{keys.BATCH_TTL_S // 60} minutes after the first request",
+    "retries": f"{2 * keys.BATCH_TTL_S // 60} minutes after the first request",
 }
 """When what is held of a kind grows no more."""
 _NAME = re.compile(r"^tocsin:\{[^}]*\}:(?P<rest>.*)$")

@@ -28,6 +28,8 @@ SHOWN = 300
 STEP_S = 8.0
 WARM_S = 2.0
 BETTER = 1.05
+NO_BETTER = 2
+"""In a row: a single step may have met something else that the machine did."""
 BUSY = 0.8
 """Share of a core below which a service that is kept busy waits for something: mostly for the machine."""
 
@@ -121,18 +123,18 @@ class Sender:
         """The most lines a second that the service answers when it is kept busy.
 
         A few connections that always have a request under way, twice as many, and so on, until more of them are not
-        answered faster; the largest of these rates. Each step counts from ``WARM_S`` on.
+        answered faster ``NO_BETTER`` times; the largest of these rates. Each step counts from ``WARM_S`` on.
         """
-        best, busiest = 0.0, 0.0
+        best, busiest, in_vain = 0.0, 0.0, 0
         for connections in CONNECTIONS:
             meter = Meter(self._running)
             rate = await self.busy(connections, step_s)
             shares = meter.shares()
             console.print(f"  {connections} connections: {rate:,.0f} lines/s; {said(shares)}", highlight=False)
             busiest = max(busiest, shares["service_cpu"])
-            better = rate > BETTER * best
+            in_vain = 0 if rate > BETTER * best else in_vain + 1
             best = max(best, rate)
-            if not better:
+            if in_vain == NO_BETTER:
                 break
         if busiest < BUSY:
             console.print(f"  the service got {busiest:.0%} of a core: is the machine busy with something else?")
