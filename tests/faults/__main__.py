@@ -16,6 +16,7 @@ import inspect
 import signal
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -43,6 +44,9 @@ def main() -> int:
     parser.add_argument("--bundles", type=Path, help="folder of bundles that holds one of the source")
     parser.add_argument("--lines", type=int, help="only so many lines of the log")
     parser.add_argument("--batch-lines", type=int, default=200, help="lines of one request")
+    parser.add_argument(
+        "--connections", type=int, default=house.CONNECTIONS, help="of the client; 1 where a log needs one order"
+    )
     parser.add_argument("--later", action="store_true", help="send with wait=false and ask for the verdicts afterwards")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long soak takes")
     parser.add_argument("--share", type=float, default=0.7, help="share of the measured capacity that soak offers")
@@ -59,6 +63,7 @@ def main() -> int:
         loaded = house.sample(slice(None))
     else:
         material = loaded = house.given(given.source, given.log, given.bundles, given.batch_lines, given.lines)
+    material = replace(material, connections=given.connections)
     # So that what was started is ended.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     console = Console()

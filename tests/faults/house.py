@@ -40,13 +40,17 @@ def faketime() -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is replayed: ``bundles`` is a folder of bundles; ``log`` its lines, split."""
+    """What is replayed: ``bundles`` is a folder of bundles; ``log`` its lines, split; over so many ``connections``.
+
+    Requests of two connections overlap, and which of them moves the clock first is nobody's: a log in which sessions
+    are silent for just as long as ends them comes to the same twice over one connection only."""
 
     source: Source
     bundles: Path
     lines: list[str]
     records: Records
     batch_lines: int
+    connections: int = CONNECTIONS
 
     @property
     def silence_s(self) -> float:
@@ -58,7 +62,7 @@ class Material:
     @property
     def rounds(self) -> list[list[Batch]]:
         """Requests in order, those of a round side by side; at the end one closes every session."""
-        return list(rounds(self.source, self.lines, self.records, self.batch_lines, CONNECTIONS, "end_of_log"))
+        return list(rounds(self.source, self.lines, self.records, self.batch_lines, self.connections, "end_of_log"))
 
 
 def sample(lines: slice = slice(16_000, None), batch_lines: int = 200) -> Material:
@@ -210,7 +214,7 @@ async def replay(house: House, material: Material, disturb: Disturb | None = Non
     """Replay the log and disturb it meanwhile; what it came to once the disturbance is over and all is acknowledged."""
     planned = material.rounds
     stage = Stage(len(planned))
-    client = Client(house.urls, "run", CONNECTIONS, later=later)
+    client = Client(house.urls, "run", material.connections, later=later)
     disturbing = asyncio.create_task(disturb(house, stage)) if disturb else None
     began = time.monotonic()
     try:
