@@ -175,8 +175,9 @@ async def first_arrival(redis: Redis, source: str, batch_id: str, now: float) ->
 
 
 async def forget(redis: Redis, source: str, batch_id: str) -> None:
-    """Drop what a batch was told, whose final answer is stored."""
-    await command(redis, "DEL", keys.begun(source, batch_id), keys.arrived(source, batch_id))
+    """Drop what a batch was told, whose final answer is stored. When it arrived is kept: whoever stood still before it
+    asked for that must look into the same drawer (``keys.drawer``) for the mark that the batch is over."""
+    await command(redis, "DEL", keys.begun(source, batch_id))
 
 
 async def advance(redis: Redis, source: str, max_time: float) -> None:

@@ -95,3 +95,12 @@ async def test_batches_that_come_together_begin_one_after_the_other(redis: Redis
     assert not any(began.repeated for began in first)
     again = await watermark.begin_each(redis, "s", [batches[1], Beginning(80.0, 4.0, "d")])
     assert [(began.prior_max, began.repeated) for began in again] == [(50.0, True), (70.0, False)]
+
+
+async def test_whoever_comes_once_a_batch_is_over_still_finds_when_it_arrived(redis: Redis) -> None:
+    """The mark that it is over lies in the drawer of that time: another one would let it be appended twice."""
+    await watermark.first_arrival(redis, "s", "b", 899.0)
+    await watermark.begin(redis, "s", Beginning(50.0, 899.0, "b"))
+    await watermark.forget(redis, "s", "b")
+    assert not await redis.exists(keys.begun("s", "b"))
+    assert await watermark.first_arrival(redis, "s", "b", 901.0) == 899.0
