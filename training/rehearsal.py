@@ -15,8 +15,6 @@ from models.rows import unique_rows
 from models.sessions import Bool, Int64
 from training.windows import windows
 
-REPLAY = "replay.npz"
-"""Name of the bundle file."""
 SAMPLE = 5_000
 """Distinct windows kept at most: about 200 KB."""
 HELD = 5

@@ -21,6 +21,7 @@ from models.normals import NORMALS, Normals
 from models.parser import Parser
 from models.record import Records
 from models.registry import DEFAULT, DETECTORS, ENSEMBLE, RATE, TIMEFRAME, load_judge
+from models.sample import REPLAY
 from models.sessions import Float64, SessionSettings
 from models.source.config import Source
 from models.template.tree import TemplateTree
@@ -46,7 +47,7 @@ from training.progress import Progress
 from training.progress import silent as quiet
 from training.rate import FittedRate, RateSettings, fit_rate
 from training.rate.fit import RHYTHM_DAYS, days_of
-from training.rehearsal import REPLAY, sample_windows
+from training.rehearsal import sample_windows
 from training.workflow import DeepLogProbabilities, WorkflowSettings, build_workflow
 
 SHOWN = 10

@@ -143,6 +143,12 @@ class KeyMember:
     def score_seen(self, seen: Sequence[Seen]) -> Float64:
         return self.detector.score(_histories(seen, self.window), _ints(seen, "key"))
 
+    def warm(self, history: Int64, keys: Int64) -> None:
+        """Remember raw outputs of windows that are to be expected, ``keys`` int64 [k] after ``history`` int64 [k, h >=
+        window]; they count as neither hits nor misses."""
+        self._cache.score(history, keys)
+        self._cache.take_counts()
+
     def take_counts(self) -> tuple[int, int]:
         return self._cache.take_counts()
 

@@ -19,6 +19,7 @@ from models.members.event import Observed
 from models.parser import Parser
 from models.rate.judge import RateJudge
 from models.rules import Clause, Rule, Rules
+from models.sample import warm
 from models.sessions import SessionSettings
 from models.source.config import Source
 from models.template.tree import TemplateTree
@@ -114,6 +115,7 @@ class LiveSource:
     def activate(self, bundle: Bundle) -> None:
         """Judge by another version from the next batch on."""
         self.judge = bundle.judge(self._provider, self._threads, self.exemplar_of)
+        warm(self.judge, bundle.files)
         self.frame_judge = bundle.frame_judge(self._provider, self._threads)
         self.rate_judge = bundle.rate_judge()
         self.parser = Parser(bundle.source, self.tree)

@@ -29,6 +29,7 @@ from models.errors import TocsinError
 from models.graph import Graph
 from models.parser import Parser
 from models.rows import unique_rows
+from models.sample import REPLAY
 from models.sessions import Bool, Float64, Int64
 from models.source.config import Source
 from models.template.tree import TemplateTree
@@ -43,7 +44,7 @@ from training.logs import Labels, read_labels, read_lines
 from training.member import Corpus
 from training.metrics import confusion
 from training.progress import Progress
-from training.rehearsal import REPLAY, sample_windows
+from training.rehearsal import sample_windows
 from training.windows import windows
 
 EVERY = 10

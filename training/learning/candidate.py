@@ -14,6 +14,7 @@ import orjson
 from models.bundle import CARD, TEMPLATES, Bundle, Manifest
 from models.judge import Judge
 from models.registry import TIMEFRAME
+from models.sample import REPLAY
 from models.spool.reader import Spooled
 from training.card import write_card
 from training.learning.answers import Answer, taught
@@ -22,7 +23,7 @@ from training.learning.teachers import TEACHERS
 from training.learning.teaching import Learned, Live, Part
 from training.learning.traffic import rehearsed
 from training.progress import Progress, silent
-from training.rehearsal import REPLAY, without_held
+from training.rehearsal import without_held
 
 LESSONS = "lessons"
 """In a manifest's provenance: ids of all answers that the version learned, those of its parents included."""

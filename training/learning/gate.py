@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from models.arrays import open_arrays
 from models.bundle import Bundle
 from models.diff import without_peaks
 from models.judge import Judge
 from models.members.event import KeyMember
+from models.sample import REPLAY, Sample
 from models.sessions import Bool, Int64
 from models.spool.layout import Layout
 from models.spool.reader import Spooled
@@ -29,7 +29,7 @@ from models.vocabulary import END
 from training.learning.answers import Answer
 from training.learning.candidate import still_rings
 from training.learning.traffic import normal_traffic
-from training.rehearsal import REPLAY, held_windows
+from training.rehearsal import held_windows
 
 SLACK = 1e-9
 """Evidence that is equal up to rounding is no loss."""
@@ -86,12 +86,11 @@ def _held(
     """By name of what is held against both: how many normal events there are, and how many ring by each."""
     found = {}
     if REPLAY in live.files:
-        with open_arrays(live.files[REPLAY]) as replay:
-            history, key, count = (replay[name].astype(np.int64) for name in ("history", "key", "count"))
-        rings = [_by_keys(judge, history, key) for judge in (old, new)]
-        kept = held_windows(history[:, history.shape[1] - old.width :], key)
-        found["training windows"] = _alarms(count, *rings)
-        found["windows kept from teaching"] = _alarms(np.where(kept, count, 0), *rings)
+        sample = Sample.read(live.files[REPLAY])
+        rings = [_by_keys(judge, sample.history, sample.key) for judge in (old, new)]
+        kept = held_windows(sample.history[:, sample.history.shape[1] - old.width :], sample.key)
+        found["training windows"] = _alarms(sample.count, *rings)
+        found["windows kept from teaching"] = _alarms(np.where(kept, sample.count, 0), *rings)
     if spooled is None or not len(spooled):
         return found
     traffic = normal_traffic(old, spooled, answers)

@@ -4,19 +4,17 @@ Owns reading them, and live ones beside them, for a detector that reads fewer ke
 they are chosen (``training.rehearsal``, ``traffic``).
 """
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from models.arrays import open_arrays
 from models.errors import BundleError
 from models.rows import unique_rows
+from models.sample import REPLAY, Sample
 from models.sessions import Bool, Int64
 from models.vocabulary import Vocabulary
 from training.learning.teaching import Live
-from training.rehearsal import REPLAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +34,9 @@ def read_replay(files: Mapping[str, bytes], h: int) -> Replay:
     ones."""
     if REPLAY not in files:
         raise BundleError(f"the bundle lacks {REPLAY}, without which nothing can be rehearsed; train it again")
-    try:
-        with open_arrays(files[REPLAY]) as replay:
-            history, key, count = (replay[name].astype(np.int64) for name in ("history", "key", "count"))
-    except (KeyError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise BundleError(f"{REPLAY} is damaged ({error}); restore the bundle") from error
-    if history.ndim != 2 or not len(history) == len(key) == len(count) > 0 or history.shape[1] < h:
+    sample = Sample.read(files[REPLAY])
+    history, key, count = sample.history, sample.key, sample.count
+    if not len(key) or history.shape[1] < h:
         raise BundleError(f"{REPLAY} holds no windows of {h} keys; train the bundle again")
     rows = np.column_stack([history[:, history.shape[1] - h :], key])
     # Marks are negative, and rows are packed from numbers that are not.

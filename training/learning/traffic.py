@@ -17,6 +17,7 @@ from models.bundle import Bundle
 from models.diff import without_peaks
 from models.judge import Judge, end_histories
 from models.rows import unique_rows
+from models.sample import REPLAY
 from models.sessions import Bool, Closing, Int64
 from models.spool.layout import Layout
 from models.spool.reader import Spooled
@@ -24,7 +25,7 @@ from models.vocabulary import END
 from training.learning.answers import Answer
 from training.learning.replay import read_replay
 from training.learning.teaching import Live
-from training.rehearsal import REPLAY, SAMPLE, held_windows
+from training.rehearsal import SAMPLE, held_windows
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from models.deeplog.prefixes import network_of
 from models.errors import BundleError
 from models.graph import Graph
 from models.lesson import Seen
+from models.sample import REPLAY
 from models.sessions import BEFORE_SESSION, Float64
 from models.vocabulary import END, SPECIALS, Vocabulary
 from training.deeplog import DeepLogSettings
@@ -26,7 +27,7 @@ from training.learning.teaching import Learned, Live, Part, Taught
 from training.member import Corpus
 from training.onnx import from_safetensors
 from training.progress import silent
-from training.rehearsal import REPLAY, sample_windows
+from training.rehearsal import sample_windows
 
 H = 4
 

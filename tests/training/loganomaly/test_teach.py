@@ -11,6 +11,7 @@ from models.errors import BundleError
 from models.graph import Graph
 from models.lesson import Seen
 from models.loganomaly.detector import VECTORS, LogAnomaly
+from models.sample import REPLAY
 from models.sessions import BEFORE_SESSION, Float64
 from models.vocabulary import END, Vocabulary
 from tests.training.loganomaly.test_fit import (
@@ -33,7 +34,7 @@ from training.loganomaly.teach import GRAPH, WEIGHTS, teach_loganomaly
 from training.member import Corpus
 from training.onnx import from_safetensors
 from training.progress import silent
-from training.rehearsal import REPLAY, sample_windows
+from training.rehearsal import sample_windows
 
 H = SETTINGS.h
 BAR = 3.0
