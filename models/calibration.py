@@ -3,6 +3,7 @@
 Owns one member's empirical distribution. Does not know the member, the other members, or thresholds (``ensemble``).
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -35,6 +36,7 @@ class Calibration:
         """Normals that stand behind it."""
         # Normals below values[i]; one more place for what lies above all of them.
         self._below = np.concatenate([[0], np.cumsum(counts)])
+        self._listed: tuple[list[float], list[int]] = values.tolist(), self._below.tolist()
 
     @classmethod
     def fit(cls, raws: ArrayLike) -> Self:
@@ -68,6 +70,14 @@ class Calibration:
         array = np.asarray(raw, dtype=np.float64)
         at = self._place(array)
         return np.where(np.isnan(array), 0.0, self._below[at] / self.size)
+
+    def of_one(self, raw: float) -> tuple[float, float]:
+        """``tail`` and ``score`` of one raw output, which numpy takes twenty times as long for."""
+        if raw != raw:
+            return 1.0, 0.0
+        values, below = self._listed
+        less = below[bisect_left(values, min(max(raw, -_LARGEST), _LARGEST))]
+        return (1.0 + self.size - less) / (self.size + 1.0), less / self.size
 
     def _place(self, raw: Float64) -> Int64:
         """How many distinct values are smaller; infinite outputs are the largest numbers, as ``fit`` has them."""

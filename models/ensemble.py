@@ -162,10 +162,9 @@ class Ensemble:
         for name, raw in raws.items():
             if name not in self.calibrations:
                 continue
-            calibration = self.calibrations[name]
-            tail = float(calibration.tail(raw))
-            evidence = -self.weights[name] * math.log(tail) if bool(self.counts(name, raw)) else 0.0
-            parts.append(Part(name, raw, tail, float(calibration.score(raw)), evidence))
+            tail, score = self.calibrations[name].of_one(raw)
+            evidence = -self.weights[name] * math.log(tail) if raw >= self._bars.get(name, math.inf) else 0.0
+            parts.append(Part(name, raw, tail, score, evidence))
         return parts
 
     def to_dict(self) -> dict[str, Any]:

@@ -280,13 +280,17 @@ def _in_reasons(reasons: Sequence[Reason], words: Callable[[int], str]) -> list[
 def _in_words(value: Any, words: Callable[[int], str]) -> Any:
     """A copy in which every mapping with a ``template_id`` has its ``template`` beside it."""
     if isinstance(value, dict):
-        plain = {name: _in_words(part, words) for name, part in value.items()}
-        if isinstance(plain.get("template_id"), int):
-            plain["template"] = words(plain["template_id"])
+        plain = {name: _in_words(part, words) if isinstance(part, _NESTED) else part for name, part in value.items()}
+        key = plain.get("template_id")
+        if isinstance(key, int):
+            plain["template"] = words(key)
         return plain
     if isinstance(value, list | tuple):
-        return [_in_words(part, words) for part in value]
+        return [_in_words(part, words) if isinstance(part, _NESTED) else part for part in value]
     return value
+
+
+_NESTED = (dict, list, tuple)
 
 
 def frame_verdicts(

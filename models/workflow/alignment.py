@@ -5,7 +5,7 @@ Owns the costs and the search, a beam over the automaton's states. Does not know
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from models.sessions import BEFORE_SESSION
 from models.workflow.automaton import Automaton
@@ -28,8 +28,7 @@ ANYWHERE = -1
 """The state of knowing nothing yet: the keys before the first one seen are unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where keys may have led: a state, its cost, and how its newest keys came to be there.
 
     ``skipped``: nodes of the state's task left out on the way, the newest last; ``unmatched``: keys since the last one
@@ -73,24 +72,23 @@ class Aligner:
 
     def _advance(self, places: dict[int, Place], key: int) -> dict[int, Place]:
         found: dict[int, Place] = {}
-
-        def offer(place: Place) -> None:
-            held = found.get(place.state)
-            if held is None or (place.cost, place.unmatched) < (held.cost, held.unmatched):
-                found[place.state] = place
-
         least = min(place.cost for place in places.values())
+        steps = self.automaton.with_key.get(key, ())
         for place in places.values():
             if place.state == ANYWHERE:
-                for target in self.automaton.with_key.get(key, ()):
-                    offer(Place(target, place.cost))
+                for target in steps:
+                    if _is_better(found.get(target), place.cost, 0):
+                        found[target] = Place(target, place.cost)
             else:
                 for target, left_out in self.reach(place.state).get(key, ()):
-                    offer(Place(target, place.cost + len(left_out), (*place.skipped, *left_out)[-FARTHEST_SKIP:]))
-            offer(Place(place.state, place.cost + EXTRA, place.skipped, place.unmatched + 1))
-        for target in self.automaton.with_key.get(key, ()):
+                    cost = place.cost + len(left_out)
+                    if _is_better(found.get(target), cost, 0):
+                        found[target] = Place(target, cost, (*place.skipped, *left_out)[-FARTHEST_SKIP:])
+            if _is_better(found.get(place.state), place.cost + EXTRA, place.unmatched + 1):
+                found[place.state] = Place(place.state, place.cost + EXTRA, place.skipped, place.unmatched + 1)
+        for target in steps:
             if target not in found or found[target].cost > least + JUMP:
-                offer(Place(target, least + JUMP))
+                found[target] = Place(target, least + JUMP)
         bound = min(place.cost for place in found.values()) + SLACK
         kept = [place for place in found.values() if place.cost <= bound]
         if len(kept) > self._beam:
@@ -123,3 +121,8 @@ class Aligner:
 
     def _weight(self, state: int) -> int:
         return 0 if state == ANYWHERE else self.automaton.weight[state]
+
+
+def _is_better(held: Place | None, cost: int, unmatched: int) -> bool:
+    """Whether another way to a state takes the place of the one that is held."""
+    return held is None or cost < held.cost or (cost == held.cost and unmatched < held.unmatched)

@@ -26,6 +26,13 @@ def test_score_is_the_share_of_normals_less_strange(normals: list[float], raw: f
     assert float(Calibration.fit(normals).score(raw)) == pytest.approx(float(np.mean(clipped < np.nan_to_num(raw))))
 
 
+@given(RAWS, st.floats())
+def test_one_raw_output_is_told_as_among_many(normals: list[float], raw: float) -> None:
+    calibration = Calibration.fit(normals)
+    for one in (raw, *normals):
+        assert calibration.of_one(one) == (float(calibration.tail(one)), float(calibration.score(one)))
+
+
 @given(RAWS, st.lists(st.floats(), min_size=1))
 def test_it_survives_json_unchanged(normals: list[float], raws: list[float]) -> None:
     calibration = Calibration.fit(normals)
