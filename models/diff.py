@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from models.finding import wording
 from models.judge import Judge, Judgement, end_histories
 from models.members.event import Observed
 from models.sessions import BEFORE_SESSION, Bool, Closing, Int64
 from models.spool.layout import Layout
 from models.spool.reader import Spooled
 from models.spool.rows import observed
-from models.verdict import wording
 from models.vocabulary import END
 
 Turn = Literal["rings", "quiet"]

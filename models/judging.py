@@ -5,16 +5,18 @@ Owns the joining of the steps. Does not know where sessions are stored nor what 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from models.autolog.frames import Frame, frame_name
 from models.autolog.judge import FrameJudge
+from models.finding import Finding, explain_lines, frame_verdicts, session_verdicts
 from models.judge import NO_RULES, Judge, Judgement
 from models.members.event import Observed
 from models.parser import Events
 from models.record import Records
 from models.rules import Rules
 from models.sessions import Closing, SessionSettings, SessionState, with_peak
-from models.verdict import Finding, Verdict, explain_lines, frame_verdicts, line_verdicts, session_verdicts
+from models.verdict import LineVerdicts, Verdict
 from models.windows import Windows
 
 
@@ -37,13 +39,18 @@ class Judged:
     what has to be remembered of sessions that are still live.
     """
 
-    lines: list[Verdict]
+    lines: LineVerdicts
     ends: list[Verdict]
     findings: list[Finding]
     closings: list[Closing]
     rows: Judgement | None
     closed: Judgement | None
     peaks: list[SessionPeak]
+
+    @classmethod
+    def of_ends(cls, ends: list[Verdict], findings: list[Finding], closings: list[Closing]) -> Self:
+        """Where nothing but what ended was judged, and not by an ensemble's columns."""
+        return cls(LineVerdicts.none(), ends, findings, closings, None, None, [])
 
 
 def judge_batch(
@@ -66,14 +73,14 @@ def judge_batch(
     false alarms, at ``now`` in seconds.
     """
     if judge is None:
-        lines = line_verdicts(events, windows, None, lambda _: True, text_of)
+        lines = LineVerdicts(events, windows, None, lambda _: True, text_of)
         ends, _ = session_verdicts(source, closings, None, None, settings.width, lambda _: True, text_of)
         return Judged(lines, ends, [], list(closings), None, None, [])
     known = judge.known.__contains__
     observed = Observed(windows, events.key[windows.row], texts_of(judge, records, events, windows))
     rows = judge.rows(observed, rules, now)
     raised, peaks = _peaks(judge, rows, events, windows, closings)
-    lines = line_verdicts(events, windows, rows, known, text_of)
+    lines = LineVerdicts(events, windows, rows, known, text_of)
     findings = explain_lines(source, lines, events, observed, rows, judge, known, text_of)
     closed = judge.closings(raised, rules, now)
     ends, more = session_verdicts(source, raised, closed, judge, settings.width, known, text_of)
@@ -94,7 +101,7 @@ def judge_frames(
         )
         for frame in frames
     ]
-    return Judged(ends=ends, findings=findings, closings=closings, lines=[], rows=None, closed=None, peaks=[])
+    return Judged.of_ends(ends, findings, closings)
 
 
 def texts_of(judge: Judge, records: Records | None, events: Events, windows: Windows) -> Sequence[str]:

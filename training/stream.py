@@ -36,7 +36,7 @@ class Batch:
     @property
     def verdicts(self) -> list[Verdict]:
         """Of lines in order, then of sessions that closed, then of timeframes."""
-        return self.judged.lines + self.judged.ends + (self.frames.ends if self.frames else [])
+        return [*self.judged.lines, *self.judged.ends, *(self.frames.ends if self.frames else ())]
 
 
 class Stream:

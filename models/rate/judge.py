@@ -10,11 +10,12 @@ from typing import Any, Self
 
 from models.autolog.frames import Frame, frame_name
 from models.errors import BundleError
+from models.finding import Finding
 from models.judging import Judged
 from models.rate.detector import SOURCE, STATE, Alarm, Rate
 from models.rules import Clause, Rules, digest
 from models.sessions import Closing, SessionState
-from models.verdict import Finding, Verdict
+from models.verdict import Verdict
 
 NO_RULES = Rules()
 HOLD = 3
@@ -87,8 +88,7 @@ class RateJudge:
                 start, stop = self._time(chunk), self._time(chunk + 1)
                 closings.append(Closing(verdict["session"], SessionState(start, stop, alarm.seen, (), {})))
             at = chunk + 1
-        judged = Judged(ends=ends, findings=findings, closings=closings, lines=[], rows=None, closed=None, peaks=[])
-        return judged, Episodes(at, open_)
+        return Judged.of_ends(ends, findings, closings), Episodes(at, open_)
 
     def _time(self, chunk: int) -> float:
         return chunk * self.detector.bucket_s

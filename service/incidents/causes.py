@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from models.errors import TemplateError
+from models.finding import Finding
 from models.judge import Judge, end_histories
 from models.judging import Judged
 from models.lesson import Lesson
@@ -21,7 +22,6 @@ from models.rate.detector import NAME as RATE
 from models.record import Records
 from models.rules import SCOPES, Clause, Scope, joined, widened
 from models.sessions import BEFORE_SESSION, Closing, SessionState
-from models.verdict import Finding
 from models.windows import Windows
 
 OF_ONE_DETECTOR = 32

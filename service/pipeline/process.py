@@ -5,7 +5,7 @@ a retry under the same batch id repeats no effect. Each step is somebody else's;
 """
 
 import asyncio
-from bisect import bisect_left
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from functools import partial
@@ -28,7 +28,7 @@ from models.windows import build_windows
 from service.drift.watch import DriftWatch
 from service.incidents.causes import in_every_scope
 from service.metrics import Metrics
-from service.pipeline.answer import Answer, encode
+from service.pipeline.answer import Answer, OwnLines, encode
 from service.pipeline.batch import AT_ONCE, Batch
 from service.pipeline.frames import FrameCounting
 from service.pipeline.keyed import KeyedBatch
@@ -207,19 +207,19 @@ class BatchProcess:
         for rejection in records.rejected:
             at, index = merged.request_of(rejection.index)
             errors[at].append(LineError(index, rejection.error))
-        # Verdicts are in line order, so each request's are a run of them.
-        starts = [bisect_left(judged.lines, offset, key=_place) for offset in merged.offsets[1:]]
-        verdicts = [judged.lines[a:b] for a, b in pairwise([0, *starts, len(judged.lines)])]
-        for offset, own in zip(merged.offsets, verdicts, strict=True):
-            if offset:
-                for verdict in own:
-                    verdict["index"] = _place(verdict) - offset
+        ends: list[list[Verdict]] = [[] for _ in jobs]
         for verdict, owner in zip(judged.ends, owners, strict=True):
-            verdicts[owner].append(verdict)
-        return [
-            encode(live.name, job.request.received, sorted(error, key=lambda e: e.index), own, versions, job.wanted)
-            for job, error, own in zip(jobs, errors, verdicts, strict=True)
+            ends[owner].append(verdict)
+        lines = [
+            OwnLines(judged.lines, judged.lines.of_places(start, stop), start)
+            for start, stop in pairwise([*merged.offsets, sys.maxsize])
         ]
+        return [
+            encode(
+                live.name, job.request.received, sorted(error, key=lambda e: e.index), line, end, versions, job.wanted
+            )
+            for job, error, line, end in zip(jobs, errors, lines, ends, strict=True)
+        ]  # fmt: skip
 
     async def _learn(self, batch: Batch, records: Records, ids: Int64, new: bool, now: float) -> None:
         taken = len(batch.merged.lines) - len(records.rejected) - len(batch.secondary)
@@ -257,10 +257,3 @@ def _batch_of(jobs: list[Job], source: Source) -> Batch:
     if first.queued is not None:
         return QueuedBatch.of(jobs, source)
     return WaitingBatch.of(jobs, source) if first.batch_id is None else KeyedBatch.of(jobs, source)
-
-
-def _place(verdict: Verdict) -> int:
-    """Place of a line's verdict in its batch or request."""
-    place = verdict["index"]
-    assert place is not None
-    return place

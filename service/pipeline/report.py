@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import orjson
 from redis.asyncio import Redis
 
+from models.finding import Finding, wording
 from models.judging import Judged
-from models.verdict import Finding, wording
 from service.incidents.causes import causes
 from service.metrics import Metrics
 from service.pipeline.live import LiveSource

@@ -22,6 +22,7 @@ from polars.exceptions import PolarsError
 
 from models.spool.reader import file_name
 from models.spool.records import RECORDS
+from models.verdict import LineVerdicts
 from service.metrics import Metrics
 from service.pipeline.seen import Seen
 from service.spool.files import SpoolFiles
@@ -71,7 +72,7 @@ class Spool:
         """Keep a judged batch for the next flush; leaves it out where too much waits already."""
         if self._room(seen.source, len(seen.rows.key) + len(seen.judged.closings)):
             # Without verdicts' texts, which would be most of what waits.
-            light = replace(seen.judged, lines=[], ends=[], findings=[], peaks=[])
+            light = replace(seen.judged, lines=LineVerdicts.none(), ends=[], findings=[], peaks=[])
             self._waiting.setdefault(seen.source, []).append(replace(seen, judged=light))
 
     def teach(self, taught: Taught) -> None:

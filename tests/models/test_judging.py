@@ -125,15 +125,15 @@ def test_row_that_closes_an_idle_epoch_and_its_own_rings_in_its_own_only(judge: 
 
 def test_source_without_a_model_is_learning_and_never_rings() -> None:
     (judged,) = run(None, [[("a", 5000, 0.0, False), ("a", 1, 1.0, True)]])
-    assert [verdict["state"] for verdict in judged.lines + judged.ends] == ["learning"] * 3
-    assert not any(verdict["anomalous"] or verdict["novel"] for verdict in judged.lines + judged.ends)
+    assert [verdict["state"] for verdict in [*judged.lines, *judged.ends]] == ["learning"] * 3
+    assert not any(verdict["anomalous"] or verdict["novel"] for verdict in [*judged.lines, *judged.ends])
     assert (judged.findings, judged.peaks, judged.rows, judged.closed) == ([], [], None, None)
 
 
 def test_every_finding_is_a_verdict_that_rang(judge: Judge) -> None:
     judged = run(judge, [LINES])[0]
-    rang = [verdict for verdict in judged.lines + judged.ends if verdict["anomalous"]]
+    rang = [verdict for verdict in [*judged.lines, *judged.ends] if verdict["anomalous"]]
     assert [finding.verdict for finding in judged.findings] == rang
     assert all(verdict["incident"] and verdict["reasons"] for verdict in rang)
-    quiet = [verdict for verdict in judged.lines + judged.ends if not verdict["anomalous"]]
+    quiet = [verdict for verdict in [*judged.lines, *judged.ends] if not verdict["anomalous"]]
     assert not any(verdict["incident"] or verdict["reasons"] for verdict in quiet)

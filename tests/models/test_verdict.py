@@ -1,169 +1,83 @@
-"""Verdicts in words, and findings that fold into one incident where one thing happened."""
+"""Verdicts of lines: the same as columns, one by one, and as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
 
-from models.baselines.count_vector import CountVector
-from models.baselines.new_event import NewEvent
-from models.ensemble import Ensemble
-from models.judge import Judge
-from models.judging import Judged, judge_batch
-from models.live import LiveSessions
-from models.members.ended import CountMember
-from models.members.event import KeyMember
+from models.judge import Judgement
 from models.parser import Events
-from models.sessions import Float64, Int64, Rows, SessionSettings
-from models.verdict import wording
-from models.vocabulary import END
+from models.verdict import LineVerdicts
+from models.windows import Windows
 
-SETTINGS = SessionSettings(tail=3, idle_s=1000.0)
-NORMAL = [1, 2, 3, 4]
-HOSTILE = "<script>alert(1)</script> [bold]\x1b[2J {{7*7}} \ud800 <*>"
-TEXTS = {9: HOSTILE}
-
-
-class Successor:
-    """An event detector: strange is what does not follow its predecessor as 1, 2, 3, 4 do."""
-
-    name = "successor"
-    window = 1
-    judges_end = True
-
-    def score(self, history: Int64, keys: Int64) -> Float64:
-        follows = {(-1, 1), (1, 2), (2, 3), (3, 4), (4, END)}
-        pairs = zip(history[:, 0].tolist(), keys.tolist(), strict=True)
-        return np.array([0.0 if pair in follows else 1.0 for pair in pairs])
-
-    def explain(self, history: Int64, key: int) -> dict[str, Any]:
-        before = {"template_id": int(history[0])}
-        return {"template_id": key, "before": before, "expected": ({"template_id": END}, {"template_id": 1})}
+TEXTS = {0: "plain <*>", 1: 'quoted "\\" </script>', 2: "größe \u2028 <NUM>"}
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 2), NAMES, st.sampled_from([0.0, 0.25, 1 / 3, 1.0]), st.booleans(), st.sampled_from([0, 1, 3])
+    ),
+    max_size=12,
+)
+"""Template, session, score, whether it rang, and how many places after the row before it the line stands."""
 
 
-@pytest.fixture(scope="module")
-def judge() -> Judge:
-    rng = np.random.default_rng(0)
-    rare = np.zeros(5000)
-    rare[rng.choice(4000, 3, replace=False)] = 1.0
-    raws = {"new_event": np.roll(rare, 7), "successor": rare, "count_vector": np.roll(rare, 29)}
-    members = [KeyMember(NewEvent(np.array(NORMAL)), 0), KeyMember(Successor(), 1)]
-    counts = CountMember(CountVector([dict.fromkeys(NORMAL, 1)]), 2)
-    return Judge(members, [counts], Ensemble.fit(raws, 0.01), frozenset(NORMAL))
+def laid_out(rows: list[tuple[int, str, float, bool, int]], silenced: dict[int, str]) -> LineVerdicts:
+    size = len(rows)
+    events = Events(
+        np.cumsum([step for *_, step in rows], dtype=np.int64),
+        np.arange(size),
+        [session for _, session, *_ in rows],
+        np.array([key for key, *_ in rows], dtype=np.int64),
+        np.zeros(size),
+        np.zeros(size, dtype=np.bool_),
+    )
+    nothing = np.arange(size)
+    windows = Windows(np.zeros((size, 0), dtype=np.int64), nothing, nothing, np.zeros(size))
+    rang = np.array([rang for *_, rang, _ in rows], dtype=np.bool_)
+    rang[list(silenced)] = False
+    score = np.array([score for *_, score, _, _ in rows], dtype=np.float64)
+    judgement = Judgement({}, np.zeros(size), score, rang, silenced)
+    return LineVerdicts(events, windows, judgement, {0, 1}.__contains__, TEXTS.__getitem__)
 
 
-def text_of(template_id: int) -> str:
-    return TEXTS.get(template_id, f"template {template_id}")
+def read(pieces: list[str]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = orjson.loads("[" + "".join(pieces) + "]")
+    return found
 
 
-def judged(judge: Judge, keys: Sequence[int], session: str = "a", began: float = 0.0) -> Judged:
-    """One session from its first to its last event."""
-    n = len(keys)
-    time = began + np.arange(n, dtype=np.float64)
-    ends = np.arange(n) == n - 1
-    events = Events(np.arange(n), np.arange(n), [session] * n, np.array(keys), time, ends)
-    windows, closings = LiveSessions(SETTINGS).append(Rows(events.session, events.key, time, time, ends))
-    return judge_batch("shop", judge, SETTINGS, events, windows, closings, text_of)
-
-
-def test_sessions_of_one_course_are_told_together_as_each_alone(judge: Judge) -> None:
-    """Each way of going wrong is explained once a batch; what is said of a session must not depend on its company."""
-    courses = {"a": [1, 2, 9, 3, 4], "b": [1, 2, 2, 4], "c": [1, 2, 9, 3, 4], "d": NORMAL, "e": [1, 2, 4, 2]}
-    live, rows = LiveSessions(SETTINGS), [(name, key) for name, keys in courses.items() for key in keys]
-    starts = {name: sum(len(courses[other]) for other in courses if other < name) for name in courses}
-    n = len(rows)
-    last = [at == n - 1 or rows[at + 1][0] != name for at, (name, _) in enumerate(rows)]
-    time, ends, names = np.arange(n, dtype=np.float64), np.array(last), [name for name, _ in rows]
-    events = Events(np.arange(n), np.arange(n), names, np.array([key for _, key in rows]), time, ends)
-    windows, closings = live.append(Rows(names, events.key, time, time, ends))
-    together = judge_batch("shop", judge, SETTINGS, events, windows, closings, text_of)
-    alone = [judged(judge, keys, name, float(starts[name])) for name, keys in courses.items()]
-    assert together.ends == [end for one in alone for end in one.ends]
-    assert sum(end["anomalous"] for end in together.ends) == 4
-
-    def of_sessions(found: Judged) -> list[tuple[object, ...]]:
-        own = [f for f in found.findings if f.verdict["kind"] == "session"]
-        return [(f.verdict, f.cause, f.started, f.time, f.window, f.clauses, f.diagnosis, f.events) for f in own]
-
-    assert of_sessions(together) == [finding for one in alone for finding in of_sessions(one)]
-
-
-def test_normal_session_rings_nowhere(judge: Judge) -> None:
-    found = judged(judge, NORMAL)
-    assert found.findings == []
-    assert [v["template"] for v in found.lines] == ["template 1", "template 2", "template 3", "template 4"]
-    assert [(v["kind"], v["index"], v["novel"], v["state"]) for v in found.lines] == [
-        ("line", at, False, "scored") for at in range(4)
+@given(ROWS, st.data())
+def test_json_of_any_part_is_that_of_its_verdicts(
+    rows: list[tuple[int, str, float, bool, int]], data: st.DataObject
+) -> None:
+    some: Callable[[], set[int]] = lambda: data.draw(st.sets(st.integers(0, len(rows) - 1))) if rows else set()  # noqa: E731
+    silenced = dict.fromkeys(some(), "a rule")
+    verdicts = laid_out(rows, silenced)
+    for at in some():  # whoever explains one reads it, and leaves it as it is to go out
+        verdicts[at]["incident"] = "x"
+        verdicts[at]["reasons"] = [{"detector": "somebody", "raw": 1.5}]
+    start = data.draw(st.integers(0, 8))
+    stop = data.draw(st.integers(start, 40))
+    which = verdicts.of_places(start, stop)
+    pieces, anomalous = verdicts.encoded(which, start), verdicts.encoded_anomalous(which, start)
+    whole = list(verdicts)
+    assert whole == verdicts[:] == [verdicts[at] for at in range(len(verdicts))]
+    assert [verdict["template_id"] for verdict in whole] == [key for key, *_ in rows]
+    assert [verdict["novel"] for verdict in whole] == [key == 2 for key, *_ in rows]
+    assert {at for at, verdict in enumerate(whole) if verdict["state"] == "silenced"} == set(silenced)
+    expected = [
+        {**verdict, "index": place - start}
+        for verdict, place in zip(whole, verdicts.places, strict=True)
+        if start <= place < stop
     ]
-    assert [(v["kind"], v["index"], v["template"], v["session"]) for v in found.ends] == [("session", None, None, "a")]
+    assert read(pieces) == expected
+    assert read(anomalous) == [verdict for verdict in expected if verdict["anomalous"]]
 
 
-def test_one_new_event_raises_one_incident(judge: Judge) -> None:
-    found = judged(judge, [1, 2, 9, 3, 4])
-    rang = [v for v in found.lines + found.ends if v["anomalous"]]
-    # The event, the one after it, and the session, which has the wrong counts too.
-    assert [v["index"] for v in rang] == [2, 3, None]
-    assert len({v["incident"] for v in rang}) == 1
-    assert [v["novel"] for v in found.lines] == [False, False, True, False, False]
-
-
-def test_two_new_events_are_two_incidents_and_the_session_joins_one(judge: Judge) -> None:
-    found = judged(judge, [1, 9, 2, 3, 4, 1, 8])
-    by_line = {v["template_id"]: v["incident"] for v in found.lines if v["novel"]}
-    assert len(set(by_line.values())) == 2
-    assert found.ends[0]["incident"] in by_line.values()
-
-
-def test_same_new_event_in_two_sessions_is_two_incidents_of_one_cause(judge: Judge) -> None:
-    first, second = judged(judge, [1, 2, 9], "a"), judged(judge, [1, 9], "b")
-    one = next(f for f in first.findings if f.verdict["novel"])
-    other = next(f for f in second.findings if f.verdict["novel"])
-    assert one.verdict["incident"] != other.verdict["incident"]
-    assert one.verdict["reasons"][0]["detector"] == "new_event"
-    assert one.cause == other.cause
-
-
-def test_next_epoch_of_a_session_has_its_own_incident(judge: Judge) -> None:
-    first, second = judged(judge, [1, 3], began=0.0), judged(judge, [1, 3], began=5000.0)
-    assert first.findings[0].verdict["incident"] != second.findings[0].verdict["incident"]
-    assert [f.cause for f in first.findings] == [f.cause for f in second.findings]
-
-
-def test_incident_and_cause_are_the_same_whenever_computed(judge: Judge) -> None:
-    first, again = judged(judge, [1, 3, 4]), judged(judge, [1, 3, 4])
-    assert [(f.cause, f.verdict["incident"]) for f in first.findings] == [
-        (f.cause, f.verdict["incident"]) for f in again.findings
-    ]
-    assert judged(judge, [1, 4]).findings[0].cause != first.findings[0].cause
-
-
-def test_finding_keeps_the_window_and_the_time(judge: Judge) -> None:
-    finding = judged(judge, [1, 2, 4], began=100.0).findings[0]
-    assert (finding.window, finding.time, finding.started, finding.row) == ((1, 2), 102.0, 100.0, 2)
-
-
-def test_reasons_say_every_template_in_words_at_any_depth(judge: Judge) -> None:
-    found = judged(judge, [1, 3, 4])
-    (reason,) = found.lines[1]["reasons"]
-    assert reason["detector"] == "successor"
-    assert (reason["template"], reason["before"]["template"]) == ("template 3", "template 1")
-    assert [one["template"] for one in reason["expected"]] == ["(session ends)", "template 1"]
-    counted = next(r for r in found.ends[0]["reasons"] if r["detector"] == "count_vector")
-    assert {d["template"] for d in counted["differences"]} <= {f"template {key}" for key in NORMAL}
-
-
-def test_marks_that_are_no_templates_have_words_of_their_own() -> None:
-    words = wording(text_of)
-    assert (words(-1), words(END), words(2)) == ("(session begins)", "(session ends)", "template 2")
-
-
-def test_hostile_template_text_is_passed_on_as_it_is(judge: Judge) -> None:
-    found = judged(judge, [1, 9])
-    verdict = found.lines[1]
-    assert verdict["template"] == HOSTILE
-    assert {reason["template"] for reason in verdict["reasons"] if reason["template_id"] == 9} == {HOSTILE}
-
-
-def test_session_name_that_is_no_unicode_still_gets_an_incident(judge: Judge) -> None:
-    assert judged(judge, [1, 3], session="\udcff").lines[1]["incident"]
+def test_members_stand_in_the_order_in_which_they_are_documented() -> None:
+    verdicts = laid_out([(0, "a", 0.5, False, 0), (1, "b", 0.5, True, 1)], {})
+    names = ["index", "kind", "session", "template_id", "template", "novel", "anomalous", "score", "state", "incident"]
+    for verdict in read(verdicts.encoded(range(2), 0)):
+        assert list(verdict) == [*names, "reasons"]

@@ -15,8 +15,8 @@ from models.autolog.judge import FrameJudge
 from models.autolog.layout import Layout
 from models.calibration import Calibration
 from models.errors import BundleError
+from models.finding import frame_verdicts
 from models.rules import Clause, Rule, Rules
-from models.verdict import frame_verdicts
 
 WEIGHTS = {"web": {"get": 0.5, "ok": 0.0}, "db": {"select": 1.0}}
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from models.finding import _in_words, wording
 from models.sessions import BEFORE_SESSION
-from models.verdict import _in_words, wording
 from models.vocabulary import END
 from models.workflow.diagnosis import Diagnosis, Diagnostician, diagnose
 from models.workflow.graph import Workflow

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from models.errors import TemplateError
+from models.finding import Finding
 from models.rules import Clause, Rule, Rules, Scope
 from models.sessions import SessionState
-from models.verdict import Finding, Verdict
+from models.verdict import Verdict
 from service.incidents.causes import OF_ONE_DETECTOR, Cause, causes, in_words, of_session, scopes, to_silence
 from tests.service.serving import blocks_bundle
 
