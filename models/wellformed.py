@@ -92,7 +92,7 @@ class WellFormed:
         time = self._times(parts, arrival)
         if time is None:
             return None
-        fields = parts.select(self._names) if self._names else pl.DataFrame(height=count)
+        fields = pl.DataFrame([parts[name] for name in self._names]) if self._names else pl.DataFrame(height=count)
         belonging = self._belonging(read, parts, fields, time)
         if belonging is None:
             return None

@@ -62,7 +62,7 @@ class QueuedBatch:
         arrival = np.array([queued.arrival for queued in self.queued])[job_of]
         records = merged.split(parser, arrival.tolist())
         names = records.session.to_list()
-        partition = np.array([keys.partition_of(name.encode()) for name in names], dtype=np.int64)
+        partition = keys.partitions_of([name.encode() for name in names])
         here = partition == self.partitions[self.apart.jobs_of(records.index)][records.session_record]
         some = np.zeros(len(records), dtype=np.bool_)
         some[records.session_record[here]] = True

@@ -6,10 +6,8 @@ Owns the Lua twin of ``models.sessions`` (a property test holds the two equal). 
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.notes import NoteSettings
 from models.sessions import NO_KEY, Float64, Int64, Rows, SessionSettings
@@ -306,36 +304,65 @@ def header(
     )  # fmt: skip
 
 
-NOTHING: tuple[Arg, ...] = (struct.pack(">BI", 0xDD, 0),) * 7
+_ARRAY = struct.Struct(">BI")
+"""How an array or a string begins: its tag and how long it is."""
+
+NOTHING: tuple[Arg, ...] = (_ARRAY.pack(0xDD, 0),) * 7
 """What follows the header where there are no rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Rows in the order in which they travel, each cell packed; of ``notes`` none where the source keeps none."""
+    """Rows and their sessions in the order in which they travel, each cell packed once: a call takes a piece of each
+    column. Of ``notes`` there are none where the source keeps none."""
 
-    numbers: tuple[NDArray[Any], ...]
+    sizes: "Cells"
+    numbers: "tuple[Cells, ...]"
+    names: list[bytes]
     notes: tuple[list[bytes], ...]
 
     @classmethod
-    def of(cls, rows: Rows, order: Int64, settings: NoteSettings) -> "Columns":
-        """The rows ``order`` int64 [m]. Raises ValueError where notes are kept and these rows have none."""
+    def of(cls, rows: Rows, order: Int64, sizes: Int64, names: Sequence[bytes], settings: NoteSettings) -> "Columns":
+        """The rows ``order`` int64 [m], those of each of the sessions ``names`` in turn, ``sizes`` int64 [s] of each.
+        Raises ValueError where notes are kept and these rows have none."""
         key = np.where(rows.key == NO_KEY, PURE_END, rows.key) + ENDS * rows.ends.astype(np.int64)
         numbers = (
-            _cells(key[order], 0xCD, ">u2"),
-            _cells(rows.time[order], 0xCB, ">f8"),
-            _cells(rows.watermark[order], 0xCB, ">f8"),
+            Cells.of(key[order], 0xCD, ">u2"),
+            Cells.of(rows.time[order], 0xCB, ">f8"),
+            Cells.of(rows.watermark[order], 0xCB, ">f8"),
         )
-        return cls(numbers, tuple(_notes(rows, order, settings)))
+        notes = tuple(_words(column) for column in _notes(rows, order, settings))
+        return cls(Cells.of(sizes, 0xCE, ">u4"), numbers, _words(names), notes)
 
-    def args(self, sizes: Int64, names: Sequence[bytes], at: slice) -> list[Arg]:
-        """What follows the header in a call: the rows ``at`` of sessions ``names``, ``sizes`` int64 of each."""
+    def args(self, sessions: slice, rows: slice) -> list[Arg]:
+        """What follows the header in a call with these ``sessions`` and their ``rows``."""
         return [
-            _array(_cells(sizes, 0xCE, ">u4")),
-            *[_array(column[at]) for column in self.numbers],
-            _strings(names),
-            *[_strings(column[at]) for column in self.notes],
+            self.sizes.array(sessions),
+            *[column.array(rows) for column in self.numbers],
+            _array(self.names[sessions]),
+            *[_array(column[rows]) for column in self.notes],
         ]
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Numbers as msgpack has them, each of ``width`` bytes."""
+
+    packed: bytes
+    width: int
+
+    @classmethod
+    def of(cls, values: Int64 | Float64, tag: int, dtype: str) -> "Cells":
+        """Each with its tag byte before it."""
+        packed = np.empty(len(values), dtype=[("tag", "u1"), ("value", dtype)])
+        packed["tag"] = tag
+        packed["value"] = values
+        return cls(packed.tobytes(), packed.itemsize)
+
+    def array(self, own: slice) -> bytes:
+        """A run of them as a msgpack array."""
+        cells = self.packed[own.start * self.width : own.stop * self.width]
+        return _ARRAY.pack(0xDD, own.stop - own.start) + cells
 
 
 def _notes(rows: Rows, order: Int64, settings: NoteSettings) -> Iterator[list[bytes]]:
@@ -349,19 +376,11 @@ def _notes(rows: Rows, order: Int64, settings: NoteSettings) -> Iterator[list[by
     yield [row.tobytes() for row in rows.notes.codes[order].astype("<u2")]
 
 
-def _cells(values: Int64 | Float64, tag: int, dtype: str) -> NDArray[Any]:
-    """Each value as one msgpack number, its tag byte before it."""
-    packed = np.empty(len(values), dtype=[("tag", "u1"), ("value", dtype)])
-    packed["tag"] = tag
-    packed["value"] = values
-    return packed
+def _words(words: Sequence[bytes]) -> list[bytes]:
+    """Each as one msgpack string."""
+    heads = {size: _ARRAY.pack(0xDB, size) for size in set(map(len, words))}
+    return [heads[len(word)] + word for word in words]
 
 
-def _array(packed: NDArray[Any]) -> bytes:
-    return struct.pack(">BI", 0xDD, len(packed)) + packed.tobytes()
-
-
-def _strings(words: Sequence[bytes]) -> bytes:
-    heads = {size: struct.pack(">BI", 0xDB, size) for size in set(map(len, words))}
-    cells = [cell for word in words for cell in (heads[len(word)], word)]
-    return b"".join([struct.pack(">BI", 0xDD, len(words)), *cells])
+def _array(cells: Sequence[bytes]) -> bytes:
+    return _ARRAY.pack(0xDD, len(cells)) + b"".join(cells)

@@ -7,6 +7,10 @@ feedback).
 """
 
 import zlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 SCHEMA_VERSION = 3
 """Grows when the shape of anything stored changes."""
@@ -95,6 +99,11 @@ def retry_ttl_s(batch_id: str | None) -> int:
 def partition_of(session: bytes) -> int:
     """Partition of a session id in UTF-8, 0..15: stable across processes, versions and machines."""
     return zlib.crc32(session) % PARTITIONS
+
+
+def partitions_of(sessions: Sequence[bytes]) -> NDArray[np.int64]:
+    """Partition of each of many, int64 [s]."""
+    return np.fromiter(map(zlib.crc32, sessions), dtype=np.int64, count=len(sessions)) % PARTITIONS
 
 
 def _partition(partition: int, source: str, what: str) -> str:

@@ -11,6 +11,7 @@ that keep notes of their events (``models.notes``) have one hash more.
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ class StoredSessions:
         _check(settings, rows)
         groups = Groups.by(rows.session)
         names = [name.encode() for name in groups.names]
-        partition = np.fromiter(map(keys.partition_of, names), dtype=np.int64, count=len(names))
+        partition = keys.partitions_of(names)
         # Sessions by partition, and rows by session in that order.
         by_partition = np.argsort(partition, kind="stable")
         rank = np.empty_like(by_partition)
@@ -192,17 +193,16 @@ class StoredSessions:
         sizes = np.diff(groups.start)[by_partition]
         bounds = np.searchsorted(partition[by_partition], np.arange(keys.PARTITIONS + 1)).tolist()
         row_bounds = np.concatenate([[0], np.cumsum(sizes)])[bounds].tolist()
-        columns = Columns.of(rows, order, settings.notes)
+        columns = Columns.of(rows, order, sizes, [names[n] for n in by_partition.tolist()], settings.notes)
         first = header(settings, part.sweep_to, sweep_limit, part.batch_id, fence)
         found = []
         for p in sorted(set(partition.tolist())):
             own = slice(bounds[p], bounds[p + 1])
-            numbers = by_partition[own].tolist()
-            packed = columns.args(sizes[own], [names[n] for n in numbers], slice(row_bounds[p], row_bounds[p + 1]))
+            packed = columns.args(own, slice(row_bounds[p], row_bounds[p + 1]))
             names_of = _keys_of(p, source, part.batch_id, part.drawer)
             if fence is not None and fence.partition == p:
                 names_of.append(keys.queue_state(p, source))
-            found.append(_Call(p, names_of, [first, *packed], numbers, row_bounds[p]))
+            found.append(_Call(p, names_of, [first, *packed], by_partition[own].tolist(), row_bounds[p]))
         return _Calls(groups, order, found)
 
     @staticmethod
@@ -300,10 +300,16 @@ def _check(settings: SessionSettings, rows: Rows) -> None:
 
 
 def _keys_of(partition: int, source: str, batch_id: str | None, drawer: int = 0) -> list[str]:
-    found = [kind(partition, source) for kind in (keys.live, keys.idle, keys.peaks, keys.notes)]
+    lasting = _lasting_keys(partition, source)
     if batch_id is None:
-        return found
-    return [*found, keys.appended(partition, source, batch_id), keys.over(partition, source, drawer)]
+        return [*lasting]
+    return [*lasting, keys.appended(partition, source, batch_id), keys.over(partition, source, drawer)]
+
+
+@lru_cache(maxsize=4096)
+def _lasting_keys(partition: int, source: str) -> tuple[str, ...]:
+    """Those that every batch touches."""
+    return tuple(kind(partition, source) for kind in (keys.live, keys.idle, keys.peaks, keys.notes))
 
 
 def _closings(flat: Sequence[Any], order: Int64, start: int) -> Iterable[Closing]:
