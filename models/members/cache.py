@@ -57,24 +57,25 @@ class OutputCache(Generic[K]):
     def score(self, names: Sequence[K], score: Callable[[Int64], Float64]) -> Float64:
         """Raw outputs float64 [k] of k named inputs; ``score`` gets the places, int64 [u], of those not known, each
         name once, and returns float64 [u]."""
-        known = self._raw
-        raws = list(map(known.get, names))
+        raws = list(map(self._raw.get, names))
         if None not in raws:
             self.hits += len(names)
             return np.array(raws, dtype=np.float64)
+        missing = [i for i, raw in enumerate(raws) if raw is None]
         first: dict[K, int] = {}
-        for i, name in enumerate(names):
-            if name not in known and name not in first:
-                first[name] = i
+        for i in missing:
+            first.setdefault(names[i], i)
         self.misses += len(first)
         self.hits += len(names) - len(first)
-        if len(known) + len(first) > self._capacity:
-            # Dropped whole; what this batch needs of it is scored again with the misses.
-            self._raw = known = {}
-            first = {name: i for i, name in reversed(list(enumerate(names)))}
-        fresh = score(np.fromiter(first.values(), dtype=np.int64, count=len(first)))
-        known.update(zip(first, fresh.tolist(), strict=True))
-        return np.array([known[name] for name in names], dtype=np.float64)
+        fresh = score(np.fromiter(first.values(), dtype=np.int64, count=len(first))).tolist()
+        found = dict(zip(first, fresh, strict=True))
+        for i in missing:
+            raws[i] = found[names[i]]
+        if len(self._raw) + len(found) > self._capacity:
+            self._raw = found
+        else:
+            self._raw.update(found)
+        return np.array(raws, dtype=np.float64)
 
 
 class RawCache:

@@ -5,6 +5,7 @@ Owns the costs and the search, a beam over the automaton's states. Does not know
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from models.sessions import BEFORE_SESSION
@@ -24,6 +25,9 @@ BEAM = 64
 SLACK = 4
 """States that cost so much more than the best are given up."""
 
+REMEMBERED = 4_096
+"""Beginnings whose places are remembered."""
+
 ANYWHERE = -1
 """The state of knowing nothing yet: the keys before the first one seen are unknown."""
 
@@ -41,6 +45,14 @@ class Place(NamedTuple):
     unmatched: int = 0
 
 
+@dataclass(slots=True)
+class _Way:
+    """Where some first keys lead, and so on with each key after them that was met."""
+
+    places: dict[int, Place]
+    further: dict[int, "_Way"] = field(default_factory=dict)
+
+
 class Aligner:
     """Lays keys against one workflow. Not safe for concurrent use: it remembers what it worked out."""
 
@@ -48,6 +60,7 @@ class Aligner:
         self.automaton = automaton
         self._beam = BEAM + len(automaton.starts)
         self._reach: dict[int, dict[int, list[tuple[int, tuple[int, ...]]]]] = {}
+        self._forget()
 
     def align(self, keys: Sequence[int]) -> list[Place]:
         """The cheapest places after ``keys``, all of equal cost and as near to the last key, the most travelled first;
@@ -58,17 +71,33 @@ class Aligner:
         """
         known = [key for key in keys if key != BEFORE_SESSION]
         begun = len(known) < len(keys) and len(known) <= ALIGNED and bool(self.automaton.starts)
-        places = (
-            {state: Place(state, 0) for state in self.automaton.starts} if begun else {ANYWHERE: Place(ANYWHERE, 0)}
-        )
+        way = self._begun if begun else self._anywhere
         for key in known[-ALIGNED:]:
-            places = self._advance(places, key)
+            way = self._beyond(way, key)
+        places = way.places
         least = min(place.cost for place in places.values())
         best = [place for place in places.values() if place.cost == least and place.state != ANYWHERE]
         # A step left out and a step too many cost the same: the newest key is more likely to be a step than not.
         nearest = min((place.unmatched for place in best), default=0)
         best = [place for place in best if place.unmatched == nearest]
         return sorted(best, key=lambda place: (-self.automaton.weight[place.state], place.state))
+
+    def _beyond(self, way: "_Way", key: int) -> "_Way":
+        """One key further. Windows that ring come one after the other, or in the same way again: where their beginnings
+        led to is known."""
+        found = way.further.get(key)
+        if found is None:
+            found = _Way(self._advance(way.places, key))
+            if self._ways >= REMEMBERED:
+                self._forget()  # ways that somebody is still on go with him
+            self._ways += 1
+            way.further[key] = found
+        return found
+
+    def _forget(self) -> None:
+        self._ways = 0
+        self._begun = _Way({state: Place(state, 0) for state in self.automaton.starts})
+        self._anywhere = _Way({ANYWHERE: Place(ANYWHERE, 0)})
 
     def _advance(self, places: dict[int, Place], key: int) -> dict[int, Place]:
         found: dict[int, Place] = {}
