@@ -67,13 +67,15 @@ def serve(
         for name in SECRETS:
             os.environ.pop(f"TOCSIN_{name.upper()}_FILE", None)
         stack.enter_context(shared())
+        listen(settings.host, settings.port).close()  # uvicorn, which binds it below, ends without saying what to do
         uvicorn.run(
             "service.cli.serve:worker_app",
             factory=True,
             host=settings.host,
             port=settings.port,
             workers=settings.workers,
-            **uvicorn_options(settings),
+            **uvicorn_options(settings)
+            | {"loop": "service.cli.share:SharingLoop", "http": "service.cli.share:CountedConnection"},
         )
 
 

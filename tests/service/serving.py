@@ -208,6 +208,11 @@ class Child:
 
         await until(answers, "tocsin serve is ready", PROCESS_PATIENCE_S)
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started, which has worker processes as its children or none."""
+        return self._process.pid
+
     def terminate(self) -> None:
         """SIGTERM."""
         self._process.send_signal(signal.SIGTERM)

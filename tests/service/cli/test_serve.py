@@ -11,6 +11,7 @@ from models.errors import ConfigError
 from service.cli.serve import check_access, check_tls, listen
 from service.settings import Settings
 from tests.service.access.making import made
+from tests.service.serving import Child
 
 
 def test_port_in_use_is_told_with_what_to_do() -> None:
@@ -18,6 +19,19 @@ def test_port_in_use_is_told_with_what_to_do() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"cannot listen on 127.0.0.1:{port} .*--port"):
             listen("127.0.0.1", port)
+
+
+async def test_port_in_use_is_told_before_there_are_workers(
+    redis_url: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        child = Child(redis_url, tmp_path / "bundles", workers=2, port=port)
+        try:
+            assert await child.ended() == 1
+        finally:
+            child.kill()
+    assert f"cannot listen on 127.0.0.1:{port}" in capfd.readouterr().err
 
 
 def test_free_port_is_bound() -> None:

@@ -21,17 +21,24 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture
-async def child(redis: Redis, redis_url: str, tmp_path: Path, authority: trustme.CA) -> AsyncIterator[Child]:
+@pytest.fixture(params=[1, 2], ids=["one_process", "two_workers"])
+async def child(
+    redis: Redis, redis_url: str, tmp_path: Path, authority: trustme.CA, request: pytest.FixtureRequest
+) -> AsyncIterator[Child]:
     """It asks clients for certificates of the authority."""
     await redis.ping()
     pem = tmp_path / "service.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    child = Child(redis_url, tmp_path / "bundles", tls_cert=pem, tls_client_ca=tmp_path / "ca.pem")
+    tls = {"tls_cert": pem, "tls_client_ca": tmp_path / "ca.pem"}
+    child = Child(redis_url, tmp_path / "bundles", workers=request.param, **tls)
     child.url = child.url.replace("http://", "https://")
-    yield child
-    child.kill()
+    try:
+        yield child
+        child.terminate()
+        await child.ended()
+    finally:
+        child.kill()
 
 
 async def test_only_who_has_a_certificate_is_served_and_only_over_tls(
