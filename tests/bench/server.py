@@ -16,6 +16,7 @@ from pathlib import Path
 import redis
 
 from service.state.embedded import attach
+from tests.processes import clients_of, workers_of
 
 READY_WITHIN_S = 60.0
 STOPPED_WITHIN_S = 30.0
@@ -82,6 +83,8 @@ def serving(data_dir: Path, workers: int = 1) -> Iterator[Service]:
                 wait_ready(port, process)
             except RuntimeError as error:
                 raise RuntimeError(f"{error}:\n{log.read_text()[-2000:]}") from error
+            if workers > 1:
+                _wait_for_all(port, process.pid, workers)
             yield Service(port, process.pid, data_dir, time.perf_counter() - began)
         finally:
             process.send_signal(signal.SIGTERM)
@@ -98,6 +101,24 @@ def wait_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
     while not _ready(port):
         if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:
             raise RuntimeError("the service did not get ready")
+        time.sleep(0.02)
+
+
+def _wait_for_all(port: int, parent: int, workers: int) -> None:
+    """Return once every worker process takes connections: the first to be ready would have all that begin before."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < READY_WITHIN_S:
+        with contextlib.ExitStack() as ended:
+            for _ in range(workers):
+                connection = ended.enter_context(socket.create_connection(("127.0.0.1", port), 5))
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: tocsin\r\n\r\n")
+                connection.recv(1)
+            if all(len(clients_of(worker, port)) == 1 for worker in workers_of(parent)):
+                break
+        time.sleep(0.1)
+    else:
+        raise RuntimeError(f"{workers} worker processes did not all take connections")
+    while any(clients_of(worker, port) for worker in workers_of(parent)):
         time.sleep(0.02)
 
 

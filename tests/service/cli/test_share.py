@@ -15,9 +15,9 @@ import pytest
 from redis.asyncio import Redis
 
 from service.cli.share import Tally
+from tests.processes import PROC, clients_of, workers_of
 from tests.service.serving import PROCESS_PATIENCE_S, Child, until
 
-PROC = Path("/proc")
 ROUNDS = 3
 """A machine that is busy with others may hold up a process for longer than a connection is left to it."""
 GET = b"GET /healthz HTTP/1.1\r\nhost: tocsin\r\n\r\n"
@@ -48,26 +48,11 @@ class Workers:
     @property
     def pids(self) -> list[int]:
         """Processes that uvicorn started to serve."""
-        found = []
-        for folder in PROC.glob("[0-9]*"):
-            with suppress(OSError):
-                parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                if parent == self._child.pid and b"spawn_main" in (folder / "cmdline").read_bytes():
-                    found.append(int(folder.name))
-        return sorted(found)
+        return workers_of(self._child.pid)
 
     def held(self, pid: int) -> list[int]:
         """Ports of the clients whose connections a process has."""
-        rows = [line.split() for line in (PROC / "net" / "tcp").read_text().splitlines()[1:]]
-        established = {f"socket:[{row[9]}]": row for row in rows if row[3] == "01"}
-        held = []
-        with suppress(FileNotFoundError):  # it ended
-            for descriptor in (PROC / str(pid) / "fd").iterdir():
-                with suppress(FileNotFoundError):
-                    row = established.get(str(descriptor.readlink()))
-                    if row is not None and int(row[1].split(":")[1], 16) == self._port:
-                        held.append(int(row[2].split(":")[1], 16))
-        return held
+        return clients_of(pid, self._port)
 
     def shares(self) -> list[int]:
         """How many connections each has."""
@@ -111,7 +96,7 @@ class Workers:
 
 @pytest.fixture
 async def workers(redis: Redis, redis_url: str, tmp_path: Path) -> AsyncIterator[Workers]:
-    if not (PROC / "net" / "tcp").exists():
+    if not PROC.exists():
         pytest.skip("no /proc to read which process has a connection")
     await redis.ping()
     child = Child(redis_url, tmp_path / "bundles", workers=2)
