@@ -27,6 +27,7 @@ from service.metrics import Metrics
 from service.pipeline.seen import Seen
 from service.spool.files import SpoolFiles
 from service.spool.gathering import FILE_ROWS, Gathering, Kind
+from service.spool.joining import joined
 from service.spool.unjudged import Heap, Taught
 
 log = logging.getLogger("tocsin")
@@ -116,7 +117,7 @@ class Spool:
                 for lesson in taught.get(source, ()):
                     self._heap(lesson, now)
                 self._write_heap(source)
-                for seen in taken.get(source, ()):
+                for seen in joined(taken.get(source, ())):
                     self._gather(seen, now)
                     self._forget_unjudged(source)
                 self._write(source)
