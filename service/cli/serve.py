@@ -1,7 +1,6 @@
 """``tocsin serve``: the service, with its private Redis where none is named."""
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -21,6 +20,7 @@ from service.access import declared
 from service.access.binding import OPEN_WARNING, asks_for_keys, is_loopback, refusal
 from service.api.app import create_app
 from service.api.connection import BoundedConnection
+from service.cli.interpreter import settle
 from service.core import Core
 from service.exposition import shared
 from service.intake.routing import Routing
@@ -83,7 +83,7 @@ def run(settings: Settings, redis_url: str) -> None:
     """Serve in this process until told to stop."""
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(Core(settings, redis_url), _collect_seldom),
+            create_app(Core(settings, redis_url), settle),
             host=settings.host,
             port=settings.port,
             timeout_graceful_shutdown=int(settings.drain_s) + 1,
@@ -168,13 +168,4 @@ def worker_app() -> object:
     logs.begin(logging.WARNING)
     settings = load_settings()
     assert settings.redis_url is not None
-    return create_app(Core(settings, settings.redis_url), _collect_seldom)
-
-
-def _collect_seldom() -> None:
-    """Each verdict is a dict and a list, none in a cycle: by default the collector would run at every 700th, which took
-    nearly a fifth of the service's time. What a started service holds stays: looking through all of it stopped the
-    service for a tenth of a second, again and again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    return create_app(Core(settings, settings.redis_url), settle)
