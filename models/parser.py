@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from models.record import Records
 from models.sessions import NO_KEY, Bool, Float64, Int64
@@ -71,7 +70,7 @@ class Parser:
 
     def match(self, records: Records) -> Int64:
         """Template id of each record, int64 [n]; -1 where no template of the tree matches. Changes nothing."""
-        return self.tree.match(records.masked)
+        return self.tree.match(records.masked, records.distinct)
 
     def events(self, records: Records, ids: Int64, ends: Sequence[End] = ()) -> Events:
         """Rows of a split batch whose records have the template ids ``ids`` int64 [n], end records merged by index."""
@@ -81,7 +80,7 @@ class Parser:
         index = records.index[at]
         record = at
         time = records.time[at]
-        ending = self._endings(records.masked)[at]
+        ending = self._endings(records)[at]
         if ends:
             index = np.concatenate([index, np.array([end.index for end in ends], dtype=np.int64)])
             order = np.argsort(index, kind="stable")
@@ -95,14 +94,16 @@ class Parser:
             index = index[order]
         return Events(index, record, session, key, time, ending)
 
-    def _endings(self, masked: pl.Series) -> Bool:
+    def _endings(self, records: Records) -> Bool:
         """Whether each record ends its sessions, bool [n].
 
         Told by the masked message and not by its template's text, which widens as the tree learns and is another one
         past the tree's cap: the same lines end the same sessions however they are cut into batches.
         """
+        distinct = records.distinct
+        masked = records.masked if distinct is None else distinct.messages
         ending = np.zeros(len(masked), dtype=np.bool_)
         for pattern in self.source.ends_on:
             # Polars' regexes take linear time: messages come from anybody.
             ending |= masked.str.contains(pattern).to_numpy()
-        return ending
+        return ending if distinct is None else ending[distinct.code]

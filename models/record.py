@@ -16,6 +16,15 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Distinct:
+    """n masked messages by what they say: ``messages`` String [d], hardly any twice, and which of them each is,
+    ``code`` int64 [n]."""
+
+    messages: pl.Series
+    code: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """n records with m pairs of (record, session); columns of the same length belong together.
 
@@ -28,6 +37,7 @@ class Records:
         session_record: int64 [m], position among the n records, nondecreasing; each record has at least one.
         session: String [m], the session id.
         rejected: in order of index.
+        distinct: ``masked`` once more where it is known to say few things, None where that was not looked at.
     """
 
     index: NDArray[np.int64]
@@ -38,6 +48,7 @@ class Records:
     session_record: NDArray[np.int64]
     session: pl.Series
     rejected: list[Rejection]
+    distinct: Distinct | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -50,5 +61,5 @@ class Records:
         return replace(
             self, index=self.index[own], message=self.message.filter(kept), masked=self.masked.filter(kept),
             time=self.time[own], fields=self.fields.filter(kept), session_record=np.empty(0, dtype=np.int64),
-            session=self.session.head(0), rejected=[],
+            session=self.session.head(0), rejected=[], distinct=None,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from models.source.header import HEAD, head_pattern
 from models.source.masking import Masker
 from models.source.session import SessionFinder
 
-_CHAINED_UP_TO = 2_000
+_CHAINED_UP_TO = 750
 """Lines up to which all masks run as one expression; beyond, it pays to look for repetition between them."""
 
 _LINE = pl.col("line")
@@ -96,8 +96,12 @@ class WellFormed:
         belonging = self._belonging(read, parts, fields, time)
         if belonging is None:
             return None
-        masked = parts["masked"] if count <= _CHAINED_UP_TO else self._masker.mask(message)
-        return Records(np.arange(count), message, masked, time, fields, *belonging, rejected=[])
+        distinct = None
+        if count <= _CHAINED_UP_TO:
+            masked = parts["masked"]
+        else:
+            masked, distinct = self._masker.distinct(message)
+        return Records(np.arange(count), message, masked, time, fields, *belonging, rejected=[], distinct=distinct)
 
     def _times(self, parts: pl.DataFrame, arrival: Float64) -> Float64 | None:
         """Event times, None where one does not read or lies too far ahead."""
@@ -127,5 +131,9 @@ class WellFormed:
             return None
         if each.max() == 1:
             return np.arange(len(each)), parts["session"]
-        ids = parts["_ids"].list.unique(maintain_order=True)
-        return np.repeat(np.arange(len(each)), ids.list.len().to_numpy()), ids.explode().alias("session")
+        ids = parts["_ids"]
+        several = ids.filter(each > 1)
+        if several.list.n_unique().sum() < several.list.len().sum():
+            ids = ids.list.unique(maintain_order=True)
+            each = ids.list.len().to_numpy()
+        return np.repeat(np.arange(len(each)), each), ids.explode().alias("session")

@@ -81,7 +81,7 @@ class Stream:
     ) -> Batch:
         """One batch of lines through every step; ``arrival`` in seconds since the epoch."""
         records = self._parser.split(lines, arrival, sessions, times)
-        ids = self._parser.tree.assign(records.masked, None).ids
+        ids = self._parser.tree.assign(records.masked, None, records.distinct).ids
         return self.take(records, self._parser.events(records, ids, ends))
 
     def take(self, records: Records, events: Events) -> Batch:

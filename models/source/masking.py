@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from models.record import Distinct
 from models.source import regex
 from models.source.config import Mask
 
@@ -30,15 +31,23 @@ class Masker:
 
     def mask(self, messages: pl.Series) -> pl.Series:
         """String [n] to String [n]; each message by itself, whatever stands beside it."""
-        for start, step in enumerate(self._steps):
-            if messages.n_unique() * 2 <= len(messages):
-                distinct = messages.unique()
-                places = messages.cast(pl.Enum(distinct)).to_physical()
-                return _apply(self._from[start], distinct).gather(places)
+        return self.distinct(messages)[0]
+
+    def distinct(self, messages: pl.Series, start: int = 0) -> tuple[pl.Series, Distinct | None]:
+        """``mask`` by the masks from number ``start`` on, and what it came to once more, where repetition was found on
+        the way."""
+        for at in range(start, len(self._steps)):
+            if messages.n_unique() * 2 <= len(messages) > 0:
+                few = messages.unique()
+                places = messages.cast(pl.Enum(few)).to_physical()
+                masked, fewer = self.distinct(few, at)
+                code = places.cast(pl.Int64).to_numpy()
+                distinct = Distinct(masked, code) if fewer is None else Distinct(fewer.messages, fewer.code[code])
+                return masked.gather(places), distinct
             if len(messages) < _WORTH_A_LOOK:
-                return _apply(self._from[start], messages)
-            messages = _apply(step, messages)
-        return messages.str.strip_chars()
+                return _apply(self._from[at], messages), None
+            messages = _apply(self._steps[at], messages)
+        return messages.str.strip_chars(), None
 
     def expression(self, message: pl.Expr) -> pl.Expr:
         """The same as one expression of a larger query: the quicker way for up to some thousand messages."""

@@ -19,6 +19,7 @@ import numpy as np
 import polars as pl
 
 from models.errors import TemplateError
+from models.record import Distinct
 from models.source.config import DrainSettings
 from models.template.change import (
     NO_TEMPLATE,
@@ -82,8 +83,12 @@ class TemplateTree:
         """Text of each template by id, the overflow template left out."""
         return {template.id: template.text for template in self._templates}
 
-    def match(self, masked: Sequence[str] | pl.Series) -> Int64:
-        """Template ids of n masked messages, int64 [n]; NO_TEMPLATE where nothing matches. Learns nothing."""
+    def match(self, masked: Sequence[str] | pl.Series, distinct: Distinct | None = None) -> Int64:
+        """Template ids of n masked messages, int64 [n]; NO_TEMPLATE where nothing matches. Learns nothing.
+        ``distinct``: the same messages, where somebody told them apart."""
+        if distinct is not None:
+            of_each: Int64 = self.match(distinct.messages)[distinct.code]
+            return of_each
         messages = _listed(masked)
         get = self._seen.ids.get
         ids = np.fromiter([get(message, NO_TEMPLATE) for message in messages], dtype=np.int64, count=len(messages))
@@ -96,18 +101,22 @@ class TemplateTree:
             ids[line] = found
         return ids
 
-    def assign(self, masked: Sequence[str] | pl.Series, minute_budget: int | None = None) -> Assignment:
+    def assign(
+        self,
+        masked: Sequence[str] | pl.Series,
+        minute_budget: int | None = None,
+        distinct: Distinct | None = None,
+    ) -> Assignment:
         """Template ids of n masked messages, learning from those that nothing matches.
 
         Exactly what one line after the other would give: a line before a change keeps the id of its time.
         ``minute_budget``: so many new ids may be made in this call (None: as many as the tree takes); beyond it and
         beyond ``settings.max_templates`` a message gets ``OVERFLOW``, and nothing is learned from it.
         """
-        messages = _listed(masked)
         before = self.version
-        ids = self.match(messages)
+        ids = self.match(masked, distinct)
         if len(ids) and ids.min() == NO_TEMPLATE:
-            ids = Batch(messages, ids, self._match_one, self._learn_one).run(minute_budget)
+            ids = Batch(_listed(masked), ids, self._match_one, self._learn_one).run(minute_budget)
         changes = [change for change, _ in self._journal[before - self._base_version :]]
         return Assignment(ids, changes, int((ids == OVERFLOW).sum()))
 

@@ -69,7 +69,7 @@ class Templates:
         budget = max(0, live.source.drain.new_per_minute - made)
         try:
             assignment = await asyncio.get_running_loop().run_in_executor(
-                self._executor, tree.assign, records.masked, budget
+                self._executor, tree.assign, records.masked, budget, records.distinct
             )
             if assignment.changes:
                 changes = [change.to_dict() for change in assignment.changes]

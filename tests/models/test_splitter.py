@@ -248,10 +248,11 @@ FLAWED = [
     flaws=st.lists(st.tuples(st.integers(0, 12), st.sampled_from(FLAWED)), max_size=2),
     zone=st.sampled_from(["UTC", "+02:00", "Europe/Berlin"]),
     over=st.sampled_from(["message", "line"]),
+    times=st.sampled_from([1, 100]),
 )
 @settings(deadline=None, max_examples=150)
 def test_the_quick_way_and_the_careful_one_come_to_the_same(
-    preset: str, picks: list[int], flaws: list[tuple[int, str]], zone: str, over: str
+    preset: str, picks: list[int], flaws: list[tuple[int, str]], zone: str, over: str, times: int
 ) -> None:
     plain = Source.load(preset).to_dict()
     plain["timestamp"] = {**dict(plain["timestamp"]), "timezone": zone}  # type: ignore[call-overload]
@@ -259,7 +260,7 @@ def test_the_quick_way_and_the_careful_one_come_to_the_same(
     if preset == "hdfs":
         plain["session"] = {"pattern": "blk_-?[0-9]+", "over": over}
     split = Splitter(Source.from_dict(plain))
-    lines = [GOOD[preset][pick] for pick in picks]
+    lines = [GOOD[preset][pick] for pick in picks] * times
     for place, flaw in flaws:
         lines.insert(place, flaw)
     arrival = 1_796_000_000.0
@@ -271,6 +272,8 @@ def test_the_quick_way_and_the_careful_one_come_to_the_same(
     for column in ("message", "masked", "session"):
         assert getattr(quick, column).dtype == getattr(careful, column).dtype == pl.String
     assert quick.session_record.dtype == careful.session_record.dtype == np.int64
+    if quick.distinct is not None:
+        assert quick.distinct.messages.gather(quick.distinct.code).to_list() == quick.masked.to_list()
 
 
 @pytest.mark.parametrize("preset", sorted(GOOD))

@@ -27,7 +27,11 @@ def test_repetitive_batches_are_masked_like_single_messages() -> None:
     messages = [f"Served block blk_{n % 7} to /10.0.0.{n % 5}" for n in range(1_000)]
     messages += [f"part {n} of blk_{n}" for n in range(2_000)]
     alone = {message: masker.mask(pl.Series([message]))[0] for message in set(messages)}
-    assert masker.mask(pl.Series(messages)).to_list() == [alone[message] for message in messages]
+    whole, distinct = masker.distinct(pl.Series(messages))
+    assert whole.to_list() == [alone[message] for message in messages]
+    assert distinct is not None
+    assert len(distinct.messages) < len(messages) / 2
+    assert distinct.messages.gather(distinct.code).to_list() == whole.to_list()
     assert set(alone.values()) == {"Served block <BLK> to <IP>", "part <NUM> of <BLK>"}
 
 
@@ -44,4 +48,8 @@ def test_batch_equals_one_at_a_time_whatever_the_text(messages: list[str], prese
     alone = [masker.mask(pl.Series([message]))[0] for message in messages]
     assert masker.mask(column).to_list() == alone
     repeated = pl.concat([column] * 300) if messages else column
-    assert masker.mask(repeated).to_list() == alone * (300 if messages else 1)
+    whole, distinct = masker.distinct(repeated)
+    assert whole.to_list() == alone * (300 if messages else 1)
+    if messages:
+        assert distinct is not None
+        assert distinct.messages.gather(distinct.code).to_list() == whole.to_list()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import TemplateError
+from models.record import Distinct
 from models.source.config import DrainSettings
 from models.template.change import NO_TEMPLATE, OVERFLOW, Change
 from models.template.tokens import MAX_CHARACTERS, tokenize
@@ -55,10 +56,16 @@ def test_batch_gives_what_line_by_line_gives(drain, known, messages, budget):
     tree = new_tree(drain)
     tree.assign(known)
     expected = one_by_one(tree, messages, budget)
+    again = TemplateTree.restore(tree.snapshot())
+    column = pl.Series(messages, dtype=pl.String)
+    few = column.unique(maintain_order=True)
+    distinct = Distinct(few, np.array([few.to_list().index(message) for message in messages], dtype=np.int64))
 
-    result = tree.assign(pl.Series(messages, dtype=pl.String), budget)
+    result = tree.assign(column, budget)
 
     assert result.ids.tolist() == expected
+    assert again.assign(column, budget, distinct).ids.tolist() == expected
+    assert again.match(column, distinct).tolist() == again.match(column).tolist()
     assert result.ids.dtype == np.int64
     assert result.overflowed == expected.count(OVERFLOW)
 
