@@ -21,7 +21,6 @@ from models.parser import Events
 from models.record import Records
 from models.rules import Rules
 from models.sessions import NO_KEY, Int64, Rows
-from models.source.config import Source
 from models.template.change import NO_TEMPLATE
 from models.verdict import Verdict
 from models.windows import build_windows
@@ -31,17 +30,15 @@ from service.metrics import Metrics
 from service.pipeline.answer import Answer, OwnLines, encode
 from service.pipeline.batch import AT_ONCE, Batch
 from service.pipeline.frames import FrameCounting
-from service.pipeline.keyed import KeyedBatch
 from service.pipeline.learning import Learning
 from service.pipeline.live import LiveSource
-from service.pipeline.queued import QueuedBatch
 from service.pipeline.rates import RateCounting
+from service.pipeline.reading import Reading
 from service.pipeline.report import Reporter
 from service.pipeline.request import LineError
 from service.pipeline.seen import Seen, Watch, nobody, observed
 from service.pipeline.templates import Templates
-from service.pipeline.waiting import WaitingBatch
-from service.pipeline.worker import Job
+from service.pipeline.worker import Job, Upcoming
 from service.state import watermark
 from service.state.watermark import Began
 from service.state.windows import Appended, StoredSessions
@@ -89,23 +86,24 @@ class BatchProcess:
         self._follow = follow
         self._metrics = metrics
         self._executor = executor
+        self._reading = Reading(live, executor, metrics)
 
-    async def run(self, jobs: list[Job]) -> list[Answer]:
+    async def run(self, jobs: list[Job], upcoming: Upcoming) -> list[Answer]:
         """Answers of the jobs of one batch, in order. Raises StateError where Redis is away: then none is answered."""
         async with self.live.lock:
-            return await self._run(_batch_of(jobs, self.live.source))
+            return await self._run(jobs, upcoming)
 
-    async def _run(self, batch: Batch) -> list[Answer]:
+    async def _run(self, jobs: list[Job], upcoming: Upcoming) -> list[Answer]:
+        batch, records = await self._reading.read(jobs)
         live, merged, now = self.live, batch.merged, batch.jobs[-1].arrival
         self._metrics.batch_lines.labels(live.name).observe(len(merged.lines))
         at_once = len(merged.lines) <= AT_ONCE
-        records = await self._stage("split", at_once, batch.split, live.parser)
         newest = float(records.time.max()) if len(records) else -np.inf
         stored_to = live.stored_to
         begun = await watermark.begin_each(self._redis, live.name, batch.begins(records), live.given, stored_to)
         live.told(stored_to)
         if not batch.is_one(begun):
-            return [answer for job in batch.jobs for answer in await self._run(_batch_of([job], live.source))]
+            return [answer for job in jobs for answer in await self._run([job], _unknown)]
         began = begun[0]
         await self._follow(live, began)
         rules = live.rules_of(began.rules)
@@ -118,6 +116,7 @@ class BatchProcess:
             notes = await self._stage("notes", at_once, live.judge.notes, records, events, live.tokens_of)
         marks = batch.marks(events, begun, live.settings.lateness_s)
         rows = Rows(events.session, events.key, events.time, marks, events.ends, notes)
+        self._reading.read_ahead(upcoming())
         appended, owners = await self._append(batch, events, rows)
         await self._count_times(batch, records, ids, begun)
         # Encoded together, before it is known whether the report is stored: without that nothing is sent.
@@ -251,9 +250,5 @@ class BatchProcess:
         return await asyncio.get_running_loop().run_in_executor(self._executor, partial(work, *args, **kwargs))
 
 
-def _batch_of(jobs: list[Job], source: Source) -> Batch:
-    """The batch of jobs of one kind."""
-    first = jobs[0].request
-    if first.queued is not None:
-        return QueuedBatch.of(jobs, source)
-    return WaitingBatch.of(jobs, source) if first.batch_id is None else KeyedBatch.of(jobs, source)
+def _unknown() -> None:
+    """What comes after requests that are judged apart."""

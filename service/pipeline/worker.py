@@ -12,8 +12,14 @@ from service.errors import QueueFull, Unavailable
 from service.pipeline.answer import Answer, Wanted
 from service.pipeline.request import IngestRequest
 
-Process = Callable[[list["Job"]], Awaitable[list[Answer]]]
+Upcoming = Callable[[], list["Job"] | None]
+"""The batch after the one in hand, once ``AHEAD_LINES`` wait; it is then the next one, whatever comes meanwhile."""
+
+Process = Callable[[list["Job"], Upcoming], Awaitable[list[Answer]]]
 """Answers of the jobs of one batch, in order."""
+
+AHEAD_LINES = 2_000
+"""Lines that make a batch that more company would make little cheaper."""
 
 BUSY_RETRY_AFTER_S = 1
 ROOM_AGAIN = 0.9
@@ -41,6 +47,7 @@ class Worker:
         self._on_queue = on_queue
         self._waiting: deque[Job] = deque()
         self._lines = 0
+        self._next: list[Job] | None = None
         self._full = False
         self._arrived = asyncio.Event()
         self._stopping = False
@@ -82,9 +89,9 @@ class Worker:
     def cancel(self) -> None:
         """Give up what waits: those callers get Unavailable."""
         self._task.cancel()
-        for job in self._waiting:
-            if not job.answer.done():
-                job.answer.set_exception(Unavailable("Tocsin stopped before this was processed; try again", 1))
+        left = [*(self._next or ()), *self._waiting]
+        self._fail(left, Unavailable("Tocsin stopped before this was processed; try again", 1))
+        self._next = None
         self._waiting.clear()
 
     def _no_room(self, source: str) -> QueueFull:
@@ -100,15 +107,15 @@ class Worker:
 
     async def _run(self) -> None:
         while True:
-            if not self._waiting:
+            if not self._waiting and self._next is None:
                 if self._stopping:
                     return
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            batch = self._take()
+            batch, self._next = self._next or self._take(), None
             try:
-                answers = await self._process(batch)
+                answers = await self._process(batch, self._upcoming)
             except asyncio.CancelledError:
                 self._fail(batch, Unavailable("Tocsin stopped in the middle of this batch; try again", 1))
                 raise
@@ -118,6 +125,11 @@ class Worker:
             for job, answer in zip(batch, answers, strict=True):
                 if not job.answer.done():
                     job.answer.set_result(answer)
+
+    def _upcoming(self) -> list[Job] | None:
+        if self._next is None and self._lines >= AHEAD_LINES:
+            self._next = self._take()
+        return self._next
 
     def _take(self) -> list[Job]:
         """The next batch: a run out of the durable queue, or as many as fit of those that are alike in having an

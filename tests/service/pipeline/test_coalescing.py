@@ -11,6 +11,8 @@ import pytest
 from redis.asyncio import Redis
 
 from models.errors import StateError
+from service.pipeline import worker
+from service.pipeline.reading import Reading
 from service.pipeline.report import Reporter
 from tests.golden import blocks
 from tests.service.serving import Replica, blocks_bundle, later_shop_lines, running, shop_bundle, stored, until
@@ -28,7 +30,7 @@ async def together(
 ) -> list[httpx.Response]:
     """Answers of requests that all wait while the source is busy, in the order in which they were sent, each under its
     Idempotency-Key where ``keys`` are given."""
-    worker = replica.core._workers[source]
+    queue = replica.core._workers[source]
     async with replica.core.sources.live[source].lock:
         tasks = []
         for number, body in enumerate(bodies):
@@ -37,7 +39,7 @@ async def together(
             tasks.append(asyncio.create_task(sent))
             # The first one is the worker's own batch already; the others wait.
             waiting = max(0, number)
-            await until(lambda n=waiting: len(worker._waiting) == n and worker._arrived.is_set(), "it waits")  # type: ignore[misc]
+            await until(lambda n=waiting: len(queue._waiting) == n and queue._arrived.is_set(), "it waits")  # type: ignore[misc]
     return list(await asyncio.gather(*tasks))
 
 
@@ -101,6 +103,30 @@ async def test_waiting_requests_under_keys_are_one_batch_and_each_is_answered_an
     assert {item["id"]: item["count"] for item in (await replica.get("/incidents"))["incidents"]} == incidents
     ends = await ends_of(replica, "blocks")
     assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
+
+
+async def test_batches_read_ahead_are_answered_as_if_each_request_had_come_alone(
+    redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request is a batch by itself, and known while the one before it is still on its way."""
+    monkeypatch.setattr(worker, "AHEAD_LINES", 1)
+    lines = blocks.golden_log()
+    bodies = [{"lines": lines[start : start + 30]} for start in range(0, len(lines), 30)]
+    expected = await alone(redis, redis_url, tmp_path, "blocks", bodies)
+    ahead: list[bool] = []
+
+    def noting(reading: Reading, jobs: list[worker.Job] | None) -> None:
+        ahead.append(jobs is not None)
+        begin(reading, jobs)
+
+    begin = Reading.read_ahead
+    monkeypatch.setattr(Reading, "read_ahead", noting)
+    await redis.flushall()
+    bundles = stored(tmp_path / "bundles", blocks_bundle(), shop_bundle())
+    async with running(redis_url, bundles, batch_lines=30) as replica:
+        found = [comparable(response) for response in await together(replica, "blocks", bodies)]
+        assert (found, await ends_of(replica, "blocks")) == expected
+    assert ahead == [True] * (len(bodies) - 1) + [False]
 
 
 async def test_what_was_appended_before_is_judged_alone_and_as_it_was_then(
