@@ -17,7 +17,8 @@ import redis
 from service.state.embedded import attach
 from tests.bench import material
 from tests.bench.bundle import bundle
-from tests.bench.ingest import MICROSECONDS, bodies, send
+from tests.bench.client import bodies, send
+from tests.bench.ingest import MICROSECONDS
 from tests.bench.measure import Report, Row
 from tests.bench.server import Service, serving
 
