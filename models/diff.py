@@ -12,7 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from models.finding import wording
-from models.judge import Judge, Judgement, end_histories
+from models.judge import Judge
+from models.judgement import Judgement, end_histories
 from models.members.event import Observed
 from models.sessions import BEFORE_SESSION, Bool, Closing, Int64
 from models.spool.layout import Layout
@@ -123,7 +124,7 @@ def diff(old: Judge, new: Judge, spooled: Spooled) -> Difference:
     before, after = old.closings(closings), new.closings(closings)
     for at in np.flatnonzero(before.anomalous != after.anomalous).tolist():
         judge, judgement, turn = _ringing(old, before, new, after, at)
-        reasons = tuple(reason.detector for reason in judge.closing_reasons(judgement, at, closings[at]))
+        reasons = tuple(reason.detector for reason in judge.explainer.closing_reasons(judgement, at, closings[at]))
         window = tuple(k for k in end_histories([closings[at]], judge.width)[0].tolist() if k != BEFORE_SESSION)
         count = int(spooled.end_counts[at])
         _fold(found, Change("session", turn, None, reasons, count, 1, window, closings[at].session))
@@ -154,7 +155,7 @@ def _rows(
     for at in np.flatnonzero(before.anomalous != after.anomalous).tolist():
         judge, judgement, turn = _ringing(old, before, new, after, at)
         rows = new_rows if turn == "rings" else old_rows
-        reasons = tuple(reason.detector for reason in judge.row_reasons(judgement, at, rows))
+        reasons = tuple(reason.detector for reason in judge.explainer.row_reasons(judgement, at, rows))
         window = tuple(k for k in rows.windows.history[at].tolist() if k != BEFORE_SESSION)
         _fold(found, Change("line", turn, int(rows.key[at]), reasons, int(counts[at]), 1, window, None))
     return before.anomalous, after.anomalous

@@ -12,7 +12,9 @@ import numpy as np
 
 from models.autolog.frames import Frame, frame_name
 from models.autolog.judge import FrameJudgement
-from models.judge import Judge, Judgement, Reason
+from models.explainer import Reason
+from models.judge import Judge
+from models.judgement import Judgement
 from models.lesson import Lesson
 from models.members.event import Observed
 from models.parser import Events
@@ -76,15 +78,15 @@ def explain_lines(
     for at in judgement.anomalous.nonzero()[0].tolist():
         verdict, row = verdicts[at], int(windows.row[at])
         history, key = windows.history[at], int(events.key[row])
-        reasons = judge.row_reasons(judgement, at, observed)
+        reasons = judge.explainer.row_reasons(judgement, at, observed)
         window = tuple(k for k in history.tolist() if k != BEFORE_SESSION)
         started = float(windows.started[at])
         leading = reasons[0].detector
         new = [k for k in (*window, key) if not known(k)]
         verdict["incident"] = _incident(source, verdict["session"], started, _about(leading, new[-1:]))
         verdict["reasons"] = _in_reasons(reasons, words)
-        clauses = _first(judge.row_clauses(reason.detector, observed, at) for reason in reasons)
-        diagnosis = _in_words(judge.row_diagnosis(observed, at), words)
+        clauses = _first(judge.explainer.row_clauses(reason.detector, observed, at) for reason in reasons)
+        diagnosis = _in_words(judge.explainer.row_diagnosis(observed, at), words)
         time = float(events.time[row])
         before = int(windows.position[at])
         findings.append(
@@ -159,10 +161,10 @@ def _told(
     known: Callable[[int], bool],
     words: Callable[[int], str],
 ) -> _Told:
-    reasons, state = judge.closing_reasons(judgement, at, closing), closing.state
+    reasons, state = judge.explainer.closing_reasons(judgement, at, closing), closing.state
     leading = reasons[0].detector
     new = sorted(key for key in state.counts if not known(key))
-    clauses = _first(judge.closing_clauses(reason.detector, closing) for reason in reasons)
+    clauses = _first(judge.explainer.closing_clauses(reason.detector, closing) for reason in reasons)
     led = [clause for clause in clauses if clause.detector == leading]
     counts = ",".join(f"{key}:{count}" for key, count in sorted(state.counts.items()))
     return _Told(
@@ -171,7 +173,7 @@ def _told(
         cause=_cause(led) if led else digest(leading, counts),
         window=state.tail[-width:] if width else (),
         clauses=clauses,
-        diagnosis=_in_words(judge.closing_diagnosis(closing), words),
+        diagnosis=_in_words(judge.explainer.closing_diagnosis(closing), words),
     )
 
 

@@ -1,72 +1,36 @@
 """From detectors' raw outputs to verdicts: one evidence, one threshold.
 
-Owns the reduction of event members to a session (their maximum) and which member led. A row rings where its own
+Owns the reduction of event members to a session (their maximum). A row rings where its own
 evidence reaches the threshold; as no member can take evidence away, the session's final evidence would reach it too. A
 closed session rings where all members together do. So a session is anomalous exactly if one of its verdicts is, with
 one threshold and one alert budget.
 
 Members that the ensemble does not know are witnesses: scored and reported, without a say.
 
-Does not know templates' texts, sessions' storage, nor incidents.
+Does not know why anything rings (``models.explainer``), templates' texts, sessions' storage, nor incidents.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from models.ensemble import Ensemble
+from models.explainer import Explainer
+from models.judgement import Judgement, Peak, end_histories
 from models.lesson import Lesson
-from models.members.cache import REASONS_KEPT, Remembered
 from models.members.ended import EndMember
 from models.members.event import EventMember, FieldMember, Observed, TextMember, TimingMember, ValueMember
 from models.normals import Normals
 from models.notes import Notes, NoteSettings
 from models.parser import Events
 from models.record import Records
-from models.rules import Clause, Rules
-from models.sessions import BEFORE_SESSION, NO_KEY, SEGMENT, Bool, Closing, Float64, Int64, SessionSettings
-from models.vocabulary import END
+from models.rules import Rules
+from models.sessions import NO_KEY, SEGMENT, Closing, Float64, SessionSettings
 from models.windows import FullSegment
 from models.workflow.diagnosis import Diagnostician
 
 NO_RULES = Rules()
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """Verdicts of k rows or closings, as columns.
-
-    ``raws`` member -> float64 [k], NaN where a rule silenced it; ``evidence`` float64 [k], at least 0; ``score``
-    float64 [k] in 0..1; ``anomalous`` bool [k]; ``silenced`` row or closing -> the rule without which it would ring.
-    """
-
-    raws: dict[str, Float64]
-    evidence: Float64
-    score: Float64
-    anomalous: Bool
-    silenced: Mapping[int, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One member's part in an anomalous verdict: its raw output, calibrated score, share of the evidence, and why."""
-
-    detector: str
-    raw: float
-    score: float
-    share: float
-    because: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Peak:
-    """A member's raw output worth remembering until its session closes; ``member`` is the member's place."""
-
-    row: int
-    member: int
-    raw: float
 
 
 class Judge:
@@ -87,14 +51,14 @@ class Judge:
         with, None in older bundles."""
         self.provider = provider
         self.normals = normals
-        self._workflow = workflow
-        self._diagnoses: Remembered[tuple[object, ...], dict[str, Any]] = Remembered(REASONS_KEPT)
         self.events = tuple(events)
         self.sessions = tuple(sessions)
         self.ensemble = ensemble
         self.known = known
         self.width = max((member.window for member in self.events), default=0)
         """Keys of history that the event members need."""
+        self.explainer = Explainer(events, sessions, ensemble, known, self.width, workflow)
+        """Says why anything rang."""
         self.reads_texts = any(isinstance(member, TextMember) for member in self.events)
         nothing = np.empty(0, dtype=np.float64)
         self._nothing_closed = self._judge({member.name: nothing for member in self._members}, 0)
@@ -215,54 +179,6 @@ class Judge:
                 )
         return found
 
-    def row_reasons(self, judgement: Judgement, at: int, events: Observed) -> list[Reason]:
-        """Why row ``at`` rang, the strongest member first."""
-        members = {member.name: member for member in self.events}
-        return [
-            Reason(name, raw, score, share, members[name].explain(events, at))
-            for name, raw, score, share in self._parts(judgement, at)
-        ]
-
-    def row_clauses(self, detector: str, events: Observed, at: int) -> list[Clause]:
-        """What makes the alarm of one member on row ``at`` the same as another, under each scope that it knows."""
-        return next(member for member in self.events if member.name == detector).clauses(events, at, self.known)
-
-    def closing_reasons(self, judgement: Judgement, at: int, closing: Closing) -> list[Reason]:
-        """Why closed session ``at`` rang, the strongest member first."""
-        return [
-            Reason(name, raw, score, share, self._explain_closing(name, raw, closing))
-            for name, raw, score, share in self._parts(judgement, at)
-        ]
-
-    def closing_clauses(self, detector: str, closing: Closing) -> list[Clause]:
-        """What makes the alarm of one member on a closed session the same as another; nothing where an event before its
-        end rang."""
-        for end_member in self.sessions:
-            if end_member.name == detector:
-                return end_member.clauses(closing.state, self.known)
-        member = next(member for member in self.events if member.name == detector)
-        history = end_histories([closing], self.width)
-        ends = member.score_ends(history)
-        if ends is None or not self._strange(detector, ends):
-            return []
-        return member.end_clauses(history[0], closing.state.counts, self.known)
-
-    def row_lesson(self, detector: str, events: Observed, at: int) -> Lesson:
-        """What one member saw of row ``at``."""
-        return Lesson(detector, next(m for m in self.events if m.name == detector).seen(events, at))
-
-    def closing_lesson(self, detector: str, closing: Closing) -> Lesson | None:
-        """What one member saw of a closed session; None where an event before its end rang."""
-        for end_member in self.sessions:
-            if end_member.name == detector:
-                return Lesson(detector, end_member.seen(closing.state))
-        member = next(member for member in self.events if member.name == detector)
-        history = end_histories([closing], self.width)
-        ends = member.score_ends(history)
-        if ends is None or not self._strange(detector, ends):
-            return None
-        return Lesson(detector, member.end_seen(history[0]))
-
     def lesson_raws(self, lessons: Sequence[Lesson]) -> Float64:
         """Raw output of each lesson by the member that it names, float64 [k]; NaN where there is none, as where the
         lesson is about a timeframe."""
@@ -280,45 +196,6 @@ class Judge:
             if raw == raw:
                 largest[lesson.detector] = max(largest.get(lesson.detector, -np.inf), raw)
         return sum(part.evidence for part in self.ensemble.contributions(largest))
-
-    def row_diagnosis(self, events: Observed, at: int) -> dict[str, Any] | None:
-        """Where in its session's course row ``at`` departs from the workflow; None without a workflow."""
-        elapsed = events.windows.elapsed
-        pause = None if elapsed is None else float(elapsed[at])
-        return self._diagnose(events.windows.history[at].tolist(), int(events.key[at]), None, pause)
-
-    def closing_diagnosis(self, closing: Closing) -> dict[str, Any] | None:
-        """Where in its course a closed session departs from the workflow; None without a workflow."""
-        history = end_histories([closing], self.width)[0].tolist()
-        return self._diagnose(history, END, closing.state.counts, None)
-
-    def _diagnose(
-        self, history: list[int], key: int, counts: Mapping[int, int] | None, elapsed: float | None
-    ) -> dict[str, Any] | None:
-        workflow = self._workflow
-        if workflow is None:
-            return None
-        # One mark says that the start was seen; a window holds one for each place before it.
-        first = next((at for at, k in enumerate(history) if k != BEFORE_SESSION), len(history))
-        keys = [*([BEFORE_SESSION] if first else ()), *history[first:]]
-        about = (*keys, key, elapsed, *(sorted(counts.items()) if counts else ()))
-        return self._diagnoses.get(
-            about, lambda: workflow.diagnose(keys, key, counts=counts, elapsed_s=elapsed).to_dict()
-        )
-
-    def _explain_closing(self, name: str, raw: float, closing: Closing) -> dict[str, Any]:
-        """A member's part at a session's end: the end itself, or the strangest event or segment before it."""
-        for end_member in self.sessions:
-            if end_member.name == name:
-                if closing.peaks.get(end_member.place, -np.inf) >= raw and end_member.sequences:
-                    return {"at": "an earlier segment of this session"}
-                return end_member.explain(closing.state)
-        member = next(member for member in self.events if member.name == name)
-        history = end_histories([closing], self.width)
-        ends = member.score_ends(history)
-        if ends is not None and float(ends[0]) >= raw:
-            return member.explain_end(history[0])
-        return {"at": "an earlier event of this session"}
 
     @property
     def _members(self) -> Sequence[EventMember | EndMember]:
@@ -342,14 +219,6 @@ class Judge:
         evidence = self.ensemble.evidence(raws) if raws else np.zeros(size)
         return Judgement(raws, evidence, self.ensemble.score(evidence), evidence >= self.ensemble.threshold)
 
-    def _parts(self, judgement: Judgement, at: int) -> list[tuple[str, float, float, float]]:
-        """(member, raw, calibrated score, share of evidence) of the members that took part, the strongest first."""
-        raws: Mapping[str, float] = {name: float(raw[at]) for name, raw in judgement.raws.items()}
-        parts = self.ensemble.contributions(raws)
-        whole = sum(part.evidence for part in parts) or 1.0
-        taking = sorted((p for p in parts if p.evidence > 0), key=lambda p: (-p.evidence, p.name))
-        return [(part.name, raws[part.name], part.score, part.evidence / whole) for part in taking]
-
 
 def _larger(peaks: Mapping[str, Float64], own: Mapping[str, Float64 | None]) -> dict[str, Float64]:
     """The larger of each member's peaks and its outputs at the end, float64 [k]."""
@@ -358,13 +227,3 @@ def _larger(peaks: Mapping[str, Float64], own: Mapping[str, Float64 | None]) -> 
         raw = own.get(name)
         found[name] = peak if raw is None else np.fmax(peak, raw)
     return found
-
-
-def end_histories(closings: Sequence[Closing], width: int) -> Int64:
-    """The history before each session's end, int64 [k, width], ``BEFORE_SESSION`` on the left."""
-    history = np.full((len(closings), width), -1, dtype=np.int64)
-    for row, closing in enumerate(closings):
-        known = closing.state.tail[-width:] if width else ()
-        if known:
-            history[row, width - len(known) :] = known
-    return history

@@ -10,7 +10,8 @@ from typing import Self
 from models.autolog.frames import Frame, frame_name
 from models.autolog.judge import FrameJudge
 from models.finding import Finding, explain_lines, frame_verdicts, session_verdicts
-from models.judge import NO_RULES, Judge, Judgement
+from models.judge import NO_RULES, Judge
+from models.judgement import Judgement
 from models.members.event import Observed
 from models.parser import Events
 from models.record import Records

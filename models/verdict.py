@@ -11,7 +11,7 @@ from typing import Any, Literal, NotRequired, Self, TypedDict, overload
 import numpy as np
 import orjson
 
-from models.judge import Judgement
+from models.judgement import Judgement
 from models.parser import Events
 from models.windows import Windows
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models.judge import Judge, Judgement, Reason
+from models.explainer import Reason
+from models.judge import Judge
+from models.judgement import Judgement
 from models.lesson import Lesson
 from models.members.event import Observed
 from models.rules import Clause, joined, widened
@@ -84,11 +86,11 @@ class Player:
         for peak in self._judge.peaks(judgement):
             peaks[peak.member] = max(peak.raw, peaks.get(peak.member, -np.inf))
         if judgement.anomalous[0]:
-            reasons = self._judge.row_reasons(judgement, 0, event)
+            reasons = self._judge.explainer.row_reasons(judgement, 0, event)
             found: list[_Found] = []
             for reason in reasons:
-                clauses = self._judge.row_clauses(reason.detector, event, 0)
-                found.append((reason, clauses, self._judge.row_lesson(reason.detector, event, 0)))
+                clauses = self._judge.explainer.row_clauses(reason.detector, event, 0)
+                found.append((reason, clauses, self._judge.explainer.row_lesson(reason.detector, event, 0)))
             self._ring(session, started, found, operator, line, float(batch.events.time[int(batch.windows.row[at])]))
         return judgement
 
@@ -102,13 +104,13 @@ class Player:
         for rule in judgement.silenced.values():
             operator.silenced(rule, line)
         if judgement.anomalous[0]:
-            reasons = self._judge.closing_reasons(judgement, 0, judged)
+            reasons = self._judge.explainer.closing_reasons(judgement, 0, judged)
             found: list[_Found] = []
             for reason in reasons:
-                clauses = self._judge.closing_clauses(reason.detector, judged)
+                clauses = self._judge.explainer.closing_clauses(reason.detector, judged)
                 # Of an end that is silent already the event before it rang, when no rule was in force yet.
                 if operator.rules.silencing(clauses, 0.0) is None:
-                    found.append((reason, clauses, self._judge.closing_lesson(reason.detector, judged)))
+                    found.append((reason, clauses, self._judge.explainer.closing_lesson(reason.detector, judged)))
             self._ring(closing.session, closing.state.started, found, operator, line, closing.state.last)
         return judged, judgement
 

@@ -13,7 +13,8 @@ import orjson
 
 from models.errors import TemplateError
 from models.finding import Finding
-from models.judge import Judge, end_histories
+from models.judge import Judge
+from models.judgement import end_histories
 from models.judging import Judged
 from models.lesson import Lesson
 from models.members.event import KeyMember, Observed
@@ -68,8 +69,8 @@ def in_every_scope(
     wide: list[Finding] = []
     for at in judged.rows.anomalous.nonzero()[0].tolist():
         finding = next(found)
-        clauses = [judge.row_clauses(name, observed, at) for name in _detectors(finding)]
-        lessons = [judge.row_lesson(name, observed, at) for name in _detectors(finding)]
+        clauses = [judge.explainer.row_clauses(name, observed, at) for name in _detectors(finding)]
+        lessons = [judge.explainer.row_lesson(name, observed, at) for name in _detectors(finding)]
         wide.append(_with(finding, clauses, lessons, judge))
     courses: dict[tuple[object, ...], tuple[list[list[Clause]], list[Lesson]]] = {}
     for at in judged.closed.anomalous.nonzero()[0].tolist():
@@ -78,9 +79,9 @@ def in_every_scope(
         alike = closing.course, *names
         told = courses.get(alike)
         if told is None:
-            seen = [judge.closing_lesson(name, closing) for name in names]
+            seen = [judge.explainer.closing_lesson(name, closing) for name in names]
             lessons = [lesson for lesson in seen if lesson is not None]
-            told = courses[alike] = [judge.closing_clauses(name, closing) for name in names], lessons
+            told = courses[alike] = [judge.explainer.closing_clauses(name, closing) for name in names], lessons
         wide.append(_with(finding, *told, judge))
     return replace(judged, findings=wide)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.judge import Judgement
+from models.judgement import Judgement
 from models.spool import rows
 from service.pipeline.seen import Seen
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from models.baselines.count_vector import CountVector
 from models.baselines.new_event import NewEvent
 from models.ensemble import Ensemble
-from models.judge import Judge, end_histories
+from models.judge import Judge
+from models.judgement import end_histories
 from models.members.cache import RawCache
 from models.members.ended import CountMember, SequenceMember
 from models.members.event import KeyMember, Observed, TextMember, TimingMember, ValueMember
@@ -151,7 +152,7 @@ def test_reasons_are_the_members_that_took_part_the_strongest_first() -> None:
     history = np.array([7, 8, 2])
     events = observed(history[None, :], np.array([9]))
     rows = judge.rows(events)
-    reasons = judge.row_reasons(rows, 0, events)
+    reasons = judge.explainer.row_reasons(rows, 0, events)
     assert {reason.detector for reason in reasons} == {"new_event", "sum"}
     assert [reason.share for reason in reasons] == sorted((reason.share for reason in reasons), reverse=True)
     assert sum(reason.share for reason in reasons) == pytest.approx(1.0)
@@ -164,8 +165,8 @@ def test_session_says_whether_its_end_or_an_earlier_event_rang() -> None:
     by_end = closing({1: 1, 2: 1}, (500, 600))
     by_event = closing({1: 1, 2: 1}, (1, 2), {1: 5000.0})
     closed = judge.closings([by_end, by_event])
-    (end,) = judge.closing_reasons(closed, 0, by_end)
-    (event,) = judge.closing_reasons(closed, 1, by_event)
+    (end,) = judge.explainer.closing_reasons(closed, 0, by_end)
+    (event,) = judge.explainer.closing_reasons(closed, 1, by_event)
     assert end.because == {"template_id": END, "before": [500, 600]}
     assert event.because == {"at": "an earlier event of this session"}
     assert event.raw == 5000.0
@@ -275,10 +276,10 @@ def test_each_kind_of_member_reads_its_part_of_an_event_and_says_why(
 ) -> None:
     judge = every_kind(Shout())
     rows = judge.rows(event)
-    reasons = {reason.detector: reason.because for reason in judge.row_reasons(rows, 0, event)}
+    reasons = {reason.detector: reason.because for reason in judge.explainer.row_reasons(rows, 0, event)}
     assert rows.anomalous.tolist() == [True]
     assert reasons[leading] == because
-    assert [clause.scope for clause in judge.row_clauses(leading, event, 0)] == scopes
+    assert [clause.scope for clause in judge.explainer.row_clauses(leading, event, 0)] == scopes
 
 
 def test_values_are_judged_where_the_key_itself_was_expected() -> None:
@@ -309,7 +310,7 @@ def test_a_sequence_is_judged_in_segments_and_the_strangest_stands_for_the_sessi
     closed = judge.closings(ended)
     assert closed.raws["longest"].tolist() == [5000.0, 2.0]
     assert closed.anomalous.tolist() == [True, False]
-    (reason,) = judge.closing_reasons(closed, 0, ended[0])
+    (reason,) = judge.explainer.closing_reasons(closed, 0, ended[0])
     assert reason.because == {"at": "an earlier segment of this session"}
 
 

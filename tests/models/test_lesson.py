@@ -31,7 +31,7 @@ def test_events_get_the_same_raw_outputs_from_what_their_members_saw(bundle: Cal
     for member in stream.judge.events:
         raws = member.score(observed)
         at = np.flatnonzero(~np.isnan(raws)).tolist() if isinstance(member, ValueMember) else range(len(raws))
-        lessons = [kept(stream.judge.row_lesson(member.name, observed, i)) for i in at]
+        lessons = [kept(stream.judge.explainer.row_lesson(member.name, observed, i)) for i in at]
         assert len(lessons) > 50
         np.testing.assert_allclose(stream.judge.lesson_raws(lessons), raws[at], rtol=1e-6)
 
@@ -42,7 +42,7 @@ def test_closed_sessions_get_the_same_raw_outputs_from_what_their_members_saw(bu
     closings = [closing for batch in whole(stream) for closing in batch.judged.closings]
     for member in stream.judge.sessions:
         raws = member.score([closing.state for closing in closings])
-        lessons = [stream.judge.closing_lesson(member.name, closing) for closing in closings]
+        lessons = [stream.judge.explainer.closing_lesson(member.name, closing) for closing in closings]
         assert None not in lessons
         np.testing.assert_allclose(stream.judge.lesson_raws([kept(lesson) for lesson in lessons if lesson]), raws)
 
@@ -57,8 +57,8 @@ def test_evidence_of_an_alarms_lessons_is_that_of_the_alarm() -> None:
     rang = np.flatnonzero(rows.anomalous).tolist()
     assert rang
     for at in rang:
-        names = [reason.detector for reason in stream.judge.row_reasons(rows, at, observed)]
-        lessons = [kept(stream.judge.row_lesson(name, observed, at)) for name in names]
+        names = [reason.detector for reason in stream.judge.explainer.row_reasons(rows, at, observed)]
+        lessons = [kept(stream.judge.explainer.row_lesson(name, observed, at)) for name in names]
         assert stream.judge.lesson_evidence(lessons) == pytest.approx(rows.evidence[at])
 
 

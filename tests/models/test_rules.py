@@ -60,7 +60,7 @@ def rules_of(*clauses: Clause, expires: float | None = None) -> Rules:
 
 
 def narrowest(judge: Judge, detector: str, found: Observed) -> Clause:
-    return judge.row_clauses(detector, found, 0)[0]
+    return judge.explainer.row_clauses(detector, found, 0)[0]
 
 
 def test_the_same_window_is_silent_and_another_one_rings(judge: Judge) -> None:
@@ -85,7 +85,7 @@ def test_another_detector_still_rings_and_nothing_is_called_silenced(judge: Judg
     rules = rules_of(Clause("new_event", "template", "7"))
     rows = judge.rows(new, rules, 5.0)
     assert (rows.anomalous.tolist(), dict(rows.silenced)) == ([True], {})
-    assert [reason.detector for reason in judge.row_reasons(rows, 0, new)] == ["follows"]
+    assert [reason.detector for reason in judge.explainer.row_reasons(rows, 0, new)] == ["follows"]
 
 
 def test_an_accepted_template_is_accepted_in_every_window_that_could_not_be_read(judge: Judge) -> None:
@@ -99,7 +99,7 @@ def test_an_accepted_template_is_accepted_in_every_window_that_could_not_be_read
 
 
 def test_what_a_new_template_hides_is_about_that_template_and_not_about_the_known_one_after_it(judge: Judge) -> None:
-    clauses = judge.row_clauses("follows", event(7, 2), 0)
+    clauses = judge.explainer.row_clauses("follows", event(7, 2), 0)
     assert [(clause.scope, clause.match) for clause in clauses[:2]] == [("template", "7"), ("template", "2")]
 
 
@@ -118,7 +118,7 @@ def test_the_same_events_before_are_one_cause_in_any_order_and_one_more_is_anoth
 
 def test_the_end_of_a_session_is_silenced_by_all_of_its_events_whichever_came_last(judge: Judge) -> None:
     early = ended({1: 1, 2: 1, 3: 1}, 1)
-    (clause, *_) = judge.closing_clauses("follows", early)
+    (clause, *_) = judge.explainer.closing_clauses("follows", early)
     others = [ended({1: 1, 2: 1, 3: 1}, 2), ended({1: 1, 2: 2, 3: 1}, 1), ended({1: 2, 2: 2, 3: 2}, 1)]
     closed = judge.closings([early, *others], rules_of(clause), 5.0)
     assert closed.anomalous.tolist() == [False, False, True, True]
@@ -127,7 +127,7 @@ def test_the_end_of_a_session_is_silenced_by_all_of_its_events_whichever_came_la
 
 def test_the_same_departure_from_normal_counts_is_silent_and_a_larger_or_another_one_rings(judge: Judge) -> None:
     odd = ended({1: 5, 2: 1, 3: 1}, 3)
-    (clause, *_) = judge.closing_clauses("count_vector", odd)
+    (clause, *_) = judge.explainer.closing_clauses("count_vector", odd)
     rule = widened(clause)
     assert clause.scope == "session"
     assert rule is not None
@@ -158,9 +158,9 @@ def test_counts_are_judged_without_the_templates_that_were_accepted(judge: Judge
 
 def test_a_peak_from_before_still_counts(judge: Judge) -> None:
     counts = {1: 5, 2: 1, 3: 1}
-    (clause, *_) = judge.closing_clauses("count_vector", ended(counts, 3))
+    (clause, *_) = judge.explainer.closing_clauses("count_vector", ended(counts, 3))
     assert judge.closings([ended(counts, 3, {1: 1.0})], rules_of(clause), 5.0).anomalous.tolist() == [True]
-    assert judge.closing_clauses("follows", ended(counts, 3, {1: 1.0})) == []
+    assert judge.explainer.closing_clauses("follows", ended(counts, 3, {1: 1.0})) == []
 
 
 def test_a_rule_ends_when_it_expires(judge: Judge) -> None:

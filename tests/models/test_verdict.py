@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.judge import Judgement
+from models.judgement import Judgement
 from models.parser import Events
 from models.verdict import LineVerdicts
 from models.windows import Windows

@@ -15,7 +15,8 @@ import numpy as np
 
 from models.bundle import Bundle
 from models.diff import without_peaks
-from models.judge import Judge, end_histories
+from models.judge import Judge
+from models.judgement import end_histories
 from models.rows import unique_rows
 from models.sample import REPLAY
 from models.sessions import Bool, Closing, Int64

@@ -134,13 +134,13 @@ def test_what_was_learned_of_one_number_covers_its_rule_whatever_the_others_do()
     judge = live.judge()
     events = events_of(life(1, size=LARGE))
     at = len(events.key) - 1
-    reasons = judge.row_reasons(judge.rows(events), at, events)
+    reasons = judge.explainer.row_reasons(judge.rows(events), at, events)
     normal = next(reason.because["normal"] for reason in reasons if reason.detector == VALUES)
-    clause = widened(judge.row_clauses(VALUES, events, at)[0], normal)
+    clause = widened(judge.explainer.row_clauses(VALUES, events, at)[0], normal)
     assert clause is not None
     assert clause.scope == "parameter"
     rule = Rule("a", (clause,))
-    lesson = judge.row_lesson(VALUES, events, at)
+    lesson = judge.explainer.row_lesson(VALUES, events, at)
     answer = Answer("a", "false_positive", (lesson,), frozenset([VALUES]))
     candidate = learned(Taught(lesson.seen, True))
     silenced = judge.rows(events_of(life(3, pause=500)), Rules([rule])).silenced

@@ -38,8 +38,8 @@ def alarm(label: str = "false_positive") -> Answer:
     assert batch.judged.rows is not None
     at = int(np.flatnonzero(batch.judged.rows.anomalous)[0])
     observed = Observed(batch.windows, batch.events.key[batch.windows.row])
-    names = [reason.detector for reason in stream.judge.row_reasons(batch.judged.rows, at, observed)]
-    lessons = tuple(stream.judge.row_lesson(name, observed, at) for name in names)
+    names = [reason.detector for reason in stream.judge.explainer.row_reasons(batch.judged.rows, at, observed)]
+    lessons = tuple(stream.judge.explainer.row_lesson(name, observed, at) for name in names)
     return Answer("a", label, lessons, frozenset(names))  # type: ignore[arg-type]
 
 
