@@ -50,19 +50,16 @@ def _as_one(run: Sequence[Seen]) -> Seen:
 
 
 def _columns(parts: Sequence[Judgement | None]) -> Judgement | None:
-    """Of several batches one after the other, what is told of them: no member's own outputs."""
+    """Of several batches one after the other, what a spool keeps of verdicts: which rang and which were silenced."""
     known = [part for part in parts if part is not None]
     if len(known) < len(parts):
         return None
     silenced: dict[int, str] = {}
     start = 0
     for part in known:
-        silenced |= {start + at: rule for at, rule in part.silenced.items()}
+        if part.silenced:
+            silenced |= {start + at: rule for at, rule in part.silenced.items()}
         start += len(part.anomalous)
-    return Judgement(
-        {},
-        np.concatenate([part.evidence for part in known]),
-        np.concatenate([part.score for part in known]),
-        np.concatenate([part.anomalous for part in known]),
-        silenced,
-    )
+    anomalous = np.concatenate([part.anomalous for part in known])
+    untold = np.zeros(len(anomalous))
+    return Judgement({}, untold, untold, anomalous, silenced)
