@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.judge import Judge
-from models.members.event import KeyMember, Observed
+from models.members.event import KeyMember
 from models.sessions import SEGMENT, Float64, Int64, SessionState
+from models.vocabulary import END
 from models.windows import FullSegment
-from models.windows import Windows as Before
 from training.windows import distinct, windows
 
 PART = 200_000
@@ -35,19 +35,17 @@ def session_raws(judge: Judge, sessions: Sequence[Int64]) -> dict[str, Float64]:
 
 def _raws(judge: Judge, sessions: Sequence[Int64]) -> dict[str, Float64]:
     given = windows(sessions, judge.width)
-    n = len(given.key)
-    at = np.arange(n)
     found: dict[str, Float64] = {}
-    inside = given.key >= 0
-    events = Observed(
-        Before(given.history[inside], at[inside], at[inside], np.zeros(int(inside.sum()))), given.key[inside]
-    )
     for member in judge.events:
         if isinstance(member, KeyMember):
+            # Not through the member's memory: distinct sessions have few windows in common, and a detector looks at
+            # each distinct one once by itself.
+            detector = member.detector
+            own = slice(None) if detector.judges_end else given.key != END
+            history = given.history[own, judge.width - detector.window :]
             raw = np.full(len(sessions), -np.inf)
-            np.maximum.at(raw, given.session[inside], member.score(events))
-            ends = member.score_ends(given.history[~inside])
-            found[member.name] = raw if ends is None else np.fmax(raw, ends)
+            np.maximum.at(raw, given.session[own], detector.score(history, given.key[own]))
+            found[member.name] = raw
     states = [_state(session) for session in sessions] if judge.sessions else []
     full = [
         (number, FullSegment(0, session[start : start + SEGMENT]))

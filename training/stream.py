@@ -18,6 +18,7 @@ from models.sessions import Closing, Rows, SessionSettings, watermarks
 from models.template.tree import TemplateTree
 from models.verdict import Verdict
 from models.windows import Windows
+from training.cores import cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class Stream:
         self._source = bundle.source
         self._settings = settings or bundle.manifest.session
         self._parser = Parser(bundle.source, bundle.tree())
-        self.judge = bundle.judge(exemplar_of=self._exemplar_of)
+        self.judge = bundle.judge(threads=cores(), exemplar_of=self._exemplar_of)
         self._sessions = LiveSessions(self._settings)
-        self._frames = bundle.frame_judge()
+        self._frames = bundle.frame_judge(threads=cores())
         if self._frames is not None:
             self._counting = Counting(self._frames.detector)
             self._counter = FrameCounter(self._frames.detector.chunk_s)
@@ -67,9 +68,9 @@ class Stream:
     def activate(self, bundle: Bundle) -> None:
         """Judge by another version from the next batch on. What is remembered of sessions stays, as in the service;
         teaching changes what detectors know, not what they read."""
-        self.judge = bundle.judge(exemplar_of=self._exemplar_of)
+        self.judge = bundle.judge(threads=cores(), exemplar_of=self._exemplar_of)
         if self._frames is not None:
-            self._frames = bundle.frame_judge()
+            self._frames = bundle.frame_judge(threads=cores())
 
     def feed(
         self,

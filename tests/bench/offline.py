@@ -19,6 +19,7 @@ from models.sessions import Int64
 from models.vocabulary import EOS, Vocabulary
 from tests.bench import material
 from tests.bench.measure import Report, Row, interleaved, timed
+from training.cores import cores
 from training.keysets import read_labelled, read_sessions
 from training.scoring import session_raws
 from training.windows import windows
@@ -42,7 +43,7 @@ def run(settings: material.Settings) -> Report:
         raise material.Absent(f"there is no {labelled.name} under {folder} (set TOCSIN_DATASETS_DIR)")
     sessions = read_labelled(labelled).sessions[: settings.lines]
     vocabulary = Vocabulary.fit(read_sessions(train))
-    network, plain, graph = _network(vocabulary)
+    network, plain, graph, whole = _network(vocabulary)
     given = windows(sessions, H)
     history, target = vocabulary.encode(given.history), vocabulary.encode(given.key)
     looped = slice(0, LOOPED)
@@ -55,7 +56,7 @@ def run(settings: material.Settings) -> Report:
                 for size in BATCHES
             },
             DISTINCT: timed(lambda: network_of(graph).run(windows=once)),
-            WHOLE: timed(lambda: session_raws(_judge(vocabulary, graph), sessions)),
+            WHOLE: timed(lambda: session_raws(_judge(vocabulary, whole), sessions)),
         },
         settings.repeats,
     )
@@ -63,9 +64,9 @@ def run(settings: material.Settings) -> Report:
     pace = {name: counts.get(name, len(once)) / taken for name, taken in seconds.items()}
     best = max(value for name, value in pace.items() if name.startswith(PLAIN[:30]))
     rows = [Row(name, value, "windows/s", value / pace[LOOP]) for name, value in pace.items()]
-    whole, engine = pace[WHOLE] / pace[LOOP], pace[DISTINCT] / best
+    times, engine = pace[WHOLE] / pace[LOOP], pace[DISTINCT] / best
     rows += [
-        Row("engine to the published loop", whole, "x", None, f"at least {TARGET:g} x", whole >= TARGET),
+        Row("engine to the published loop", times, "x", None, f"at least {TARGET:g} x", times >= TARGET),
         Row(
             "distinct windows, to the plain graph at its best", engine, "x", None, f"at least {TARGET_DISTINCT:g} x",
             engine >= TARGET_DISTINCT,
@@ -103,8 +104,9 @@ def _judge(vocabulary: Vocabulary, graph: Graph) -> Judge:
     return Judge([KeyMember(detector, 0)], [], Ensemble.fit({detector.name: normal}), frozenset(vocabulary.keys))
 
 
-def _network(vocabulary: Vocabulary) -> tuple[object, Graph, Graph]:
-    """A network with seeded weights in torch, its plain graph (windows in, logits out), and the served one."""
+def _network(vocabulary: Vocabulary) -> tuple[object, Graph, Graph, Graph]:
+    """A network with seeded weights in torch, its plain graph (windows in, logits out), the served one, and that as
+    ``tocsin evaluate`` runs it, on all cores."""
     try:
         from models.deeplog.network import build
         from training.deeplog.export import to_onnx
@@ -114,4 +116,5 @@ def _network(vocabulary: Vocabulary) -> tuple[object, Graph, Graph]:
     network = build(vocabulary.size, 32, 64, 2, seed=0)
     plain = export("deeplog", network, lambda n: {"windows": np.full((n, H), EOS, dtype=np.int64)}, ("logits",), {})
     served = to_onnx(network, vocabulary, H, G)
-    return network, Graph(plain, provider="cpu", max_batch=max(BATCHES)), Graph(served, provider="cpu")
+    on_all = Graph(served, provider="cpu", threads=cores())
+    return network, Graph(plain, provider="cpu", max_batch=max(BATCHES)), Graph(served, provider="cpu"), on_all
