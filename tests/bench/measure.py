@@ -33,8 +33,12 @@ def interleaved(contenders: Mapping[str, Callable[[], float]], repeats: int) -> 
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(repeats):
         for name, run in contenders.items():
+            # What earlier turns and benchmarks left in this process is nobody's work: whoever makes many objects would
+            # have the collector go through it.
             gc.collect()
+            gc.freeze()
             seconds[name].append(run())
+    gc.unfreeze()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
