@@ -152,6 +152,32 @@ async def test_what_was_appended_before_is_judged_alone_and_as_it_was_then(
     assert (found, ends) == await alone(redis, redis_url, tmp_path, "blocks", bodies)
 
 
+async def test_what_came_between_a_request_and_its_retry_stands_before_what_waits_with_the_retry(
+    replica: Replica, redis: Redis, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One session in three requests: the first is appended and fails, the second is answered, then the first's retry
+    waits together with the third, which would ring if it did not follow on the second."""
+    life = [line for line in blocks.normal_log(2) if line.endswith("blk_1") or "blk_1 " in line]
+    first, between, last = [{"lines": part} for part in (life[:1], life[1:5], life[5:])]
+
+    async def away(*_given: Any, **_named: Any) -> None:
+        raise StateError("Redis is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Reporter, "report_each", away)
+        [failed] = await together(replica, "blocks", [first], ["first"])
+        assert failed.status_code == 503
+    [answered] = await together(replica, "blocks", [between], ["between"])
+    _, retried, followed = await together(
+        replica, "blocks", [{"lines": ["no header"]}, first, last], ["nothing", "first", "last"]
+    )
+    found = [comparable(response) for response in (retried, answered, followed)]
+    expected, _ = await alone(redis, redis_url, tmp_path, "blocks", [first, between, last])
+    without, _ = await alone(redis, redis_url, tmp_path / "without", "blocks", [first, last])
+    assert found == expected
+    assert without[-1] != expected[-1], "what came between makes no difference"
+
+
 async def test_a_request_never_carries_on_another_ones_record(
     replica: Replica, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
