@@ -25,7 +25,7 @@ BEAM = 64
 SLACK = 4
 """States that cost so much more than the best are given up."""
 
-REMEMBERED = 4_096
+REMEMBERED = 1_024
 """Beginnings whose places are remembered."""
 
 ANYWHERE = -1
