@@ -3,6 +3,8 @@
 Owns the joining of the steps. Does not know where sessions are stored nor what becomes of a finding.
 """
 
+import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -118,14 +120,14 @@ def _peaks(
 ) -> tuple[list[Closing], list[SessionPeak]]:
     """Closings with the peaks of this batch, and the peaks of sessions that live on."""
     raised = list(closings)
-    numbers: dict[str, list[int]] = {}
+    own: dict[str, _Closed] = {}
     for number, closing in enumerate(raised):
-        numbers.setdefault(closing.session, []).append(number)
+        own.setdefault(closing.session, _Closed()).add(number, closing)
     peaks: list[SessionPeak] = []
     for peak in judge.peaks(rows, windows.segments):
         row = int(windows.row[peak.row])
         session = events.session[row]
-        closed = _closed_by(closings, numbers.get(session, ()), row, bool(events.ends[row]))
+        closed = own[session].by(row, bool(events.ends[row])) if session in own else None
         if closed is None:
             peaks.append(SessionPeak(session, float(windows.started[peak.row]), peak.member, peak.raw))
         else:
@@ -133,16 +135,26 @@ def _peaks(
     return raised, peaks
 
 
-def _closed_by(closings: Sequence[Closing], own: Sequence[int], row: int, ends: bool) -> int | None:
-    """Which of the session's ``own`` closings is of the epoch that a keyed row belongs to; None where it lives on.
+class _Closed:
+    """The closings of one session in a batch: their numbers, and the rows that closed them, which only grow."""
 
-    By rows and not by when the epoch began: a session that ends and returns within a second has two that began at once.
-    """
-    if ends:
-        # One row may close an idle epoch and then its own: the later closing.
-        return next(number for number in reversed(own) if closings[number].row == row)
-    for number in own:
-        closed = closings[number].row
-        if closed is None or closed > row:
-            return number
-    return None
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._rows: list[float] = []
+
+    def add(self, number: int, closing: Closing) -> None:
+        """The next one; those of a sweep come last."""
+        self._numbers.append(number)
+        self._rows.append(math.inf if closing.row is None else closing.row)
+
+    def by(self, row: int, ends: bool) -> int | None:
+        """Number of the closing that is of the epoch that a keyed row belongs to; None where it lives on.
+
+        By rows and not by when the epoch began: a session that ends and returns within a second has two that began at
+        once. One row may close an idle epoch and then its own, where it ``ends``: the later closing.
+        """
+        later = bisect_right(self._rows, row)
+        if ends:
+            assert self._rows[later - 1] == row
+            return self._numbers[later - 1]
+        return self._numbers[later] if later < len(self._numbers) else None

@@ -13,7 +13,7 @@ The rule, for the rows of one source in order:
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -183,4 +183,5 @@ def extend(state: SessionState | None, keys: Iterable[int], started: float, last
 
 def with_peak(closing: Closing, member: int, raw: float) -> Closing:
     """The closing with a member's peak raised: for peaks found in the batch that also closed the session."""
-    return replace(closing, peaks={**closing.peaks, member: max(raw, closing.peaks.get(member, raw))})
+    peaks = {**closing.peaks, member: max(raw, closing.peaks.get(member, raw))}
+    return Closing(closing.session, closing.state, peaks, closing.row)
