@@ -81,8 +81,7 @@ async def test_verdicts_are_the_same_while_slots_move_and_a_master_is_replaced(
             await nodes.move(slot, (await nodes.owner(slot) + 1) % 3)
         found += await rest
         rest = asyncio.create_task(send(replica, requests[2 * third :], 2 * third))
-        await nodes.clients[3].execute_command("CLUSTER", "FAILOVER")
-        await until(lambda: nodes.leads(3), "the replica leads")
+        await nodes.take_over(3)
         found += await rest
         assert found == expected
         await same_ends(replica, quiet)
