@@ -98,9 +98,9 @@ class Explainer:
         if detector in self._sessions:
             return Lesson(detector, self._sessions[detector].seen(closing.state))
         history, raw = self._end(detector, closing)
-        return (
-            Lesson(detector, self._events[detector].end_seen(history)) if self._ensemble.counts(detector, raw) else None
-        )
+        if not self._ensemble.counts(detector, raw):
+            return None
+        return Lesson(detector, self._events[detector].end_seen(history))
 
     def closing_diagnosis(self, closing: Closing) -> dict[str, Any] | None:
         """Where in its course a closed session departs from the workflow; None without a workflow."""

@@ -19,7 +19,7 @@ from models.parser import Events
 from models.record import Records
 from models.rules import Rules
 from models.sessions import Closing, SessionSettings, SessionState, with_peak
-from models.verdict import LineVerdicts, Verdict
+from models.verdict import NO_LINES, LineVerdicts, Verdict
 from models.windows import Windows
 
 
@@ -53,7 +53,7 @@ class Judged:
     @classmethod
     def of_ends(cls, ends: list[Verdict], findings: list[Finding], closings: list[Closing]) -> Self:
         """Where nothing but what ended was judged, and not by an ensemble's columns."""
-        return cls(LineVerdicts.none(), ends, findings, closings, None, None, [])
+        return cls(NO_LINES, ends, findings, closings, None, None, [])
 
 
 def judge_batch(

@@ -6,7 +6,7 @@ JSON as they are. Does not know why anything rang (``models.finding``).
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, NotRequired, Self, TypedDict, overload
+from typing import Any, Literal, NotRequired, TypedDict, overload
 
 import numpy as np
 import orjson
@@ -66,11 +66,6 @@ class LineVerdicts(Sequence[Verdict]):
             silenced = self[at]
             silenced["state"], silenced["rule"] = "silenced", rule
 
-    @classmethod
-    def none(cls) -> Self:
-        """No verdicts."""
-        return cls(Events.none(), Windows.none(0), None, bool, str)
-
     def __len__(self) -> int:
         return len(self.places)
 
@@ -115,7 +110,9 @@ class LineVerdicts(Sequence[Verdict]):
 
     def encoded_anomalous(self, which: range, offset: int) -> list[str]:
         """Those of so many that rang, in the same way."""
-        pieces = [piece for at in self._rang if at in which for piece in (",", self._alone(at, offset))]
+        # By whichever is fewer: of many requests in one batch each has few of the lines that rang.
+        rang = [at for at in which if at in self._rang] if len(which) < len(self._rang) else self._rang
+        pieces = [piece for at in rang if at in which for piece in (",", self._alone(at, offset))]
         return pieces[1:]
 
     def _alone(self, at: int, offset: int) -> str:
@@ -123,6 +120,8 @@ class LineVerdicts(Sequence[Verdict]):
 
     def _apart(self, which: range) -> list[int]:
         """Those of so many that are not like others: that were read, or rang."""
+        if len(which) < len(self._read) + len(self._rang):
+            return [at for at in which if at in self._read or at in self._rang]
         return [at for at in {*self._read, *self._rang} if at in which]
 
     def _one(self, at: int) -> Verdict:
@@ -145,6 +144,9 @@ class LineVerdicts(Sequence[Verdict]):
         }  # fmt: skip
         return _json(rest)[1:]
 
+
+NO_LINES = LineVerdicts(Events.none(), Windows.none(0), None, bool, str)
+"""Where no line was judged, or none is told of."""
 
 _NEXT = ',{"index":'
 

@@ -22,7 +22,7 @@ from polars.exceptions import PolarsError
 
 from models.spool.reader import file_name
 from models.spool.records import RECORDS
-from models.verdict import LineVerdicts
+from models.verdict import NO_LINES
 from service.metrics import Metrics
 from service.pipeline.seen import Seen
 from service.spool.files import SpoolFiles
@@ -73,7 +73,7 @@ class Spool:
         """Keep a judged batch for the next flush; leaves it out where too much waits already."""
         if self._room(seen.source, len(seen.rows.key) + len(seen.judged.closings)):
             # Without verdicts' texts, which would be most of what waits.
-            light = replace(seen.judged, lines=LineVerdicts.none(), ends=[], findings=[], peaks=[])
+            light = replace(seen.judged, lines=NO_LINES, ends=[], findings=[], peaks=[])
             self._waiting.setdefault(seen.source, []).append(replace(seen, judged=light))
 
     def teach(self, taught: Taught) -> None:

@@ -128,8 +128,8 @@ async def test_connections_opened_at_once_are_shared_evenly_and_later_ones_make_
         await workers.open(3)
         seen.append((opened, workers.shares()))
         if seen[-1] == ([4, 4], [4, 4]):
-            return
-    pytest.fail(f"never even: {seen}")
+            break
+    assert seen[-1] == ([4, 4], [4, 4]), f"never even: {seen}"
 
 
 async def test_clients_are_served_by_the_others_while_one_hangs(workers: Workers) -> None:
